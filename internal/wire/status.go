@@ -1,0 +1,63 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Status is what a proxy tells a butterfly front about its stage: one frame,
+// on the connection on which the front sends its jobs.
+//
+//	0 magic "BFLS"  4 version=1  5 flags (bit 0: prime_server workers)  6 reserved u16
+//	8 workers u32   12 slots u32   16 idle u32   20 queued u32   24 rate u32
+type Status struct {
+	Prime   bool   // some worker is prime_server's: its methods and text only
+	Workers uint32 // connections of workers
+	Slots   uint32 // slots that have said that they are idle at least once
+	Idle    uint32
+	Queued  uint32
+	Rate    uint32 // jobs done in the last second
+}
+
+const (
+	magicStatus   = "BFLS"
+	statusVersion = 1
+	statusSize    = 28
+	statusPrime   = 1
+)
+
+// ParseStatus decodes a status frame.
+func ParseStatus(b []byte) (Status, error) {
+	switch {
+	case len(b) < statusSize:
+		return Status{}, fmt.Errorf("wire: status frame: %d bytes are too few, want %d", len(b), statusSize)
+	case string(b[:4]) != magicStatus:
+		return Status{}, fmt.Errorf("wire: status frame: it does not start with %s", magicStatus)
+	case b[4] != statusVersion:
+		return Status{}, fmt.Errorf("wire: status frame: version %d, this process knows %d", b[4], statusVersion)
+	}
+	le := binary.LittleEndian
+	return Status{
+		Prime:   b[5]&statusPrime != 0,
+		Workers: le.Uint32(b[8:]),
+		Slots:   le.Uint32(b[12:]),
+		Idle:    le.Uint32(b[16:]),
+		Queued:  le.Uint32(b[20:]),
+		Rate:    le.Uint32(b[24:]),
+	}, nil
+}
+
+// AppendTo appends the frame's bytes to dst.
+func (s *Status) AppendTo(dst []byte) []byte {
+	var flags byte
+	if s.Prime {
+		flags |= statusPrime
+	}
+	le := binary.LittleEndian
+	dst = append(dst, magicStatus...)
+	dst = append(dst, statusVersion, flags, 0, 0)
+	for _, v := range [...]uint32{s.Workers, s.Slots, s.Idle, s.Queued, s.Rate} {
+		dst = le.AppendUint32(dst, v)
+	}
+	return dst
+}

@@ -1,0 +1,68 @@
+// Package loopback is the way back: it holds the front's table of open
+// requests, what brings answers to it and interrupts from it, and the small
+// vocabulary (Job, Answer, Stage, Slot) in which fronts, proxies and workers
+// talk to one another, be it inside one process or over ZeroMQ.
+package loopback
+
+import (
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+// Job is what travels from a front to a stage and from stage to stage.
+//
+// Whoever submits a job gives it away: from then on only its new holder may
+// change it. The payload's bytes are shared and never changed.
+type Job struct {
+	Info    wire.Info
+	Payload wire.Payload
+	Size    int // bytes of the payload's frames, for bounds
+}
+
+// Answer is what goes straight back to the front that waits.
+type Answer struct {
+	Info    wire.Info
+	Payload wire.Payload
+}
+
+// Stage takes jobs. Implementations are safe for concurrent use.
+type Stage interface {
+	// Submit hands job over and does not wait for a worker. Where sent is not
+	// nil it is told once when the job has reached the kernel, or cannot any
+	// more; inside one process that is before Submit returns. If Submit
+	// returns an error the caller keeps the job and sent is not told.
+	Submit(job *Job, sent transport.Notifier) error
+}
+
+// Answerer takes answers. Implementations are safe for concurrent use.
+type Answerer interface {
+	// Answer sends a to the front that its info frame names; sent as in
+	// Stage.Submit. Of several answers to one request the first wins.
+	Answer(a Answer, sent transport.Notifier) error
+}
+
+// Interrupter is told the keys of jobs that nobody waits for any more.
+type Interrupter interface {
+	// Interrupt stops work on a job. It does not block, and does nothing for
+	// jobs that it does not know.
+	Interrupt(key wire.Key)
+}
+
+// Slot is one place for a job at a stage, held by a worker. Next and Leave
+// are for one goroutine; Sent may come from any.
+type Slot interface {
+	// Next says that the slot is idle, with beat for the stage's chooser, and
+	// blocks until a job is given to it. It returns false when the stage has
+	// closed: then no job comes any more.
+	//
+	// After a job whose outcome was handed to a Stage or Answerer together
+	// with this slot as its transport.Notifier, a slot of a networked stage
+	// says so only once the outcome has reached the kernel.
+	Next(beat []byte) (*Job, bool)
+	// Hold announces that an outcome has been handed over with the slot as
+	// its Notifier: the next beat waits for Sent.
+	Hold()
+	transport.Notifier
+	// Leave gives the slot up. A job that it holds is the caller's to finish.
+	Leave()
+}
