@@ -48,8 +48,8 @@ type Interrupter interface {
 	Interrupt(key wire.Key)
 }
 
-// Slot is one place for a job at a stage, held by a worker. Next and Leave
-// are for one goroutine; Sent may come from any.
+// Slot is one place for a job at a stage, held by a worker. Next and Hold are
+// for one goroutine; Sent and Leave may come from any.
 type Slot interface {
 	// Next says that the slot is idle, with beat for the stage's chooser, and
 	// blocks until a job is given to it. It returns false when the stage has
@@ -59,10 +59,13 @@ type Slot interface {
 	// with this slot as its transport.Notifier, a slot of a networked stage
 	// says so only once the outcome has reached the kernel.
 	Next(beat []byte) (*Job, bool)
-	// Hold announces that an outcome has been handed over with the slot as
-	// its Notifier: the next beat waits for Sent.
-	Hold()
+	// Hold announces that the outcome of the job is about to be handed over
+	// with the slot as its Notifier: the next beat, with these bytes, waits
+	// for Sent. A slot inside one process has nothing to wait for.
+	Hold(beat []byte)
 	transport.Notifier
-	// Leave gives the slot up. A job that it holds is the caller's to finish.
+	// Leave gives the slot up: Next, also one that blocks, returns false, once
+	// a job that was already given to the slot has been taken. A job that its
+	// holder is doing is the holder's to finish. Leaving twice is leaving once.
 	Leave()
 }

@@ -8,19 +8,24 @@ import (
 // Beat is the second frame of a butterfly worker's 'I am idle'; the first is
 // the application's own. A C++ proxy reads the first only.
 //
-//	0 magic "BFLB"  4 version=1  5 flags  6 slot u16
+//	0 magic "BFLB"  4 version=1  5 flags (bit 0: withdraw)  6 slot u16
 //	8 worker instance u64        16 key done: instance u64, id u32, time u32
+//
+// With Withdraw the slot says that it is done but takes no more jobs. The
+// proxy sends the frame back, alone, once no job can be on its way to the slot.
 type Beat struct {
-	Slot   uint16
-	Worker uint64 // the worker process's random number of this start
-	Done   Key    // the last job that the slot did; zero before the first
-	flags  uint8
+	Slot     uint16
+	Worker   uint64 // the worker process's random number of this start
+	Done     Key    // the last job that the slot did; zero before the first
+	Withdraw bool
+	flags    uint8 // unknown bits, carried along
 }
 
 const (
 	magicBeat   = "BFLB"
 	beatVersion = 1
 	beatSize    = 32
+	bitWithdraw = 1
 )
 
 // BeatError says why a frame is no beat.
@@ -40,18 +45,23 @@ func ParseBeat(b []byte) (Beat, error) {
 	}
 	le := binary.LittleEndian
 	return Beat{
-		flags:  b[5],
-		Slot:   le.Uint16(b[6:]),
-		Worker: le.Uint64(b[8:]),
-		Done:   Key{Instance: le.Uint64(b[16:]), ID: le.Uint32(b[24:]), Time: le.Uint32(b[28:])},
+		flags:    b[5] &^ bitWithdraw,
+		Withdraw: b[5]&bitWithdraw != 0,
+		Slot:     le.Uint16(b[6:]),
+		Worker:   le.Uint64(b[8:]),
+		Done:     Key{Instance: le.Uint64(b[16:]), ID: le.Uint32(b[24:]), Time: le.Uint32(b[28:])},
 	}, nil
 }
 
 // AppendTo appends the frame's bytes to dst.
 func (b *Beat) AppendTo(dst []byte) []byte {
 	le := binary.LittleEndian
+	flags := b.flags
+	if b.Withdraw {
+		flags |= bitWithdraw
+	}
 	dst = append(dst, magicBeat...)
-	dst = append(dst, beatVersion, b.flags)
+	dst = append(dst, beatVersion, flags)
 	dst = le.AppendUint16(dst, b.Slot)
 	dst = le.AppendUint64(dst, b.Worker)
 	dst = le.AppendUint64(dst, b.Done.Instance)

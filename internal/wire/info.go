@@ -73,6 +73,15 @@ func (k Key) String() string {
 	return fmt.Sprintf("%016x-%08x-%08x", k.Instance, k.ID, k.Time)
 }
 
+// RequestID returns the id of the request that the frame belongs to, as error
+// bodies and logs show it: the client's where it was taken over, else the key.
+func (i *Info) RequestID() string {
+	if id := i.Field(RequestID); id != nil {
+		return string(id)
+	}
+	return i.Key().String()
+}
+
 // InfoError says why a frame is no info frame.
 type InfoError struct {
 	Offset int    // where in the frame

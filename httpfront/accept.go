@@ -1,0 +1,111 @@
+package httpfront
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+// How long accepting waits after an error, which is usually the lack of
+// descriptors: doubled from the first to the last.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// maxTurnedAway bounds the connections over MaxConns that are being told so;
+// more are just closed.
+const maxTurnedAway = 64
+
+// accept serves connections until the listener is closed.
+func (f *Front) accept(ln net.Listener) {
+	away := make(chan struct{}, maxTurnedAway)
+	pause := firstPause
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = firstPause
+			f.admit(nc, away)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			f.log.Warn("connection not accepted", "err", err, "pause", pause)
+			time.Sleep(pause)
+			pause = min(2*pause, lastPause)
+		}
+	}
+}
+
+// admit serves a new connection in a goroutine of its own, or turns it away.
+func (f *Front) admit(nc net.Conn, away chan struct{}) {
+	c := newConn(f, nc)
+	if f.conns.add(c, f.cfg.MaxConns) {
+		f.conns.serving.Go(func() {
+			if err := f.watcher.add(c); err != nil {
+				f.log.Warn("connection not watched: its client's leaving goes unnoticed", "err", err)
+			}
+			// The error is the client's, who has been told.
+			_ = f.server.ServeConn(c)
+		})
+		if f.draining.Load() { // since Accept: Shutdown may have missed it
+			c.drain()
+		}
+		return
+	}
+	select {
+	case away <- struct{}{}:
+		f.conns.serving.Go(func() {
+			turnAway(nc, f.cfg.HeaderTimeout)
+			<-away
+		})
+	default:
+		_ = nc.Close()
+	}
+}
+
+// turnAway tells a client that there are too many connections.
+func turnAway(nc net.Conn, timeout time.Duration) {
+	defer nc.Close()
+	info := wire.Info{Version: 1, Close: true}
+	r := httptext.NewText(503, "too many connections")
+	r.Header.Set("Retry-After", retryAfter)
+	_ = nc.SetDeadline(time.Now().Add(min(timeout, lingerTotal)))
+	if _, err := nc.Write(r.Render(&info, false)); err == nil {
+		linger(nc, func() bool { return false })
+	}
+}
+
+// A closing server that has not read all that the client sent causes a reset,
+// which destroys the answer before the client has read it. It lingers instead
+// (RFC 9112, section 9.6): reads on, for a while.
+const (
+	lingerTotal = 5 * time.Second
+	lingerPause = time.Second // with nothing from the client
+)
+
+// linger ends our side of the connection and reads until the client ends its
+// own, gives up, or stop says so.
+func linger(nc net.Conn, stop func() bool) {
+	half, ok := nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	end := time.Now().Add(lingerTotal)
+	var buf [4096]byte
+	for now := time.Now(); now.Before(end) && !stop(); now = time.Now() {
+		pause := now.Add(lingerPause)
+		if pause.After(end) {
+			pause = end
+		}
+		if nc.SetReadDeadline(pause) != nil {
+			return
+		}
+		if _, err := nc.Read(buf[:]); err != nil {
+			return
+		}
+	}
+}

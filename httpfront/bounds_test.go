@@ -1,0 +1,225 @@
+package httpfront
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTimeout(t *testing.T) {
+	r := start(t, Config{Timeout: time.Millisecond}, func(*rig, *loopback.Job) error { return nil })
+	c := r.dial()
+	for range 2 {
+		c.send(get("/"))
+		resp := c.read("GET")
+		require.Equal(t, 504, resp.StatusCode)
+		id := wait(t, r.interrupted).String()
+		require.Equal(t, id, resp.Header.Get("X-Request-Id"))
+		require.Contains(t, resp.body, id)
+	}
+}
+
+func TestFull(t *testing.T) {
+	jobs := make(chan *loopback.Job, 1)
+	r := startWith(t, Config{}, loopback.TableConfig{MaxPending: 1}, hold(jobs))
+	first, second := r.dial(), r.dial()
+	first.send(get("/"))
+	j := wait(t, jobs)
+	second.send(get("/"))
+	resp := second.read("GET")
+	require.Equal(t, 503, resp.StatusCode)
+	require.Equal(t, "1", resp.Header.Get("Retry-After"))
+	require.False(t, resp.Close)
+	r.reply(j, httptext.NewText(200, "done"))
+	require.Equal(t, "done", first.read("GET").body)
+	second.send(get("/"))
+	r.reply(wait(t, jobs), httptext.NewText(200, "done"))
+	require.Equal(t, 200, second.read("GET").StatusCode)
+}
+
+func TestStageRefuses(t *testing.T) {
+	r := start(t, Config{}, func(*rig, *loopback.Job) error { return errors.New("a secret") })
+	c := r.dial()
+	c.send(get("/"))
+	resp := c.read("GET")
+	require.Equal(t, 503, resp.StatusCode)
+	require.NotContains(t, resp.body, "secret")
+	require.Zero(t, r.table.Len())
+	require.Empty(t, r.interrupted)
+}
+
+func TestMaxConns(t *testing.T) {
+	r := start(t, Config{MaxConns: 1}, echo)
+	first := r.dial()
+	first.send(get("/"))
+	first.read("GET")
+	second := r.dial()
+	resp := second.read("GET")
+	require.Equal(t, 503, resp.StatusCode)
+	require.True(t, resp.Close)
+	require.Equal(t, "1", resp.Header.Get("Retry-After"))
+	second.closed()
+	first.send(get("/"))
+	require.Equal(t, 200, first.read("GET").StatusCode)
+}
+
+// The answer to a body that is too large reaches a client that sends all of it
+// before it reads.
+func TestTooLargeIsReadable(t *testing.T) {
+	r := start(t, Config{MaxBody: 1000}, echo)
+	for name, head := range map[string]string{
+		"announced": "Content-Length: 20000000\r\n\r\n",
+		"chunked":   "Transfer-Encoding: chunked\r\n\r\n1312d00\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.dial()
+			c.send("POST / HTTP/1.1\r\nHost: h\r\n" + head)
+			c.send(strings.Repeat("x", 20_000_000))
+			require.Equal(t, 413, c.read("POST").StatusCode)
+			c.closed()
+		})
+	}
+}
+
+func TestSlowSenders(t *testing.T) {
+	r := start(t, Config{
+		HeaderTimeout: 20 * time.Millisecond, BodyTimeout: 20 * time.Millisecond, IdleTimeout: 20 * time.Millisecond,
+	}, echo)
+	for name, tt := range map[string]struct {
+		send   string
+		status int
+	}{
+		"header":        {"GET / HTTP/1.1\r\nHos", 408},
+		"body":          {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab", 408},
+		"chunked":       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", 408},
+		"nothing":       {"", 0},
+		"idle":          {get("/"), 200},
+		"second header": {get("/") + "GET", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.dial()
+			c.send(tt.send)
+			if tt.status != 0 {
+				require.Equal(t, tt.status, c.read("GET").StatusCode)
+			}
+			if name == "second header" {
+				require.Equal(t, 408, c.read("GET").StatusCode)
+			}
+			c.closed()
+		})
+	}
+}
+
+// A client that does not read is cut off, and costs others nothing.
+func TestSlowReader(t *testing.T) {
+	large := &httptext.Response{Body: make([]byte, 50_000_000)}
+	r := start(t, Config{WriteTimeout: 50 * time.Millisecond}, func(r *rig, j *loopback.Job) error {
+		var p wire.Payload = httptext.NewText(200, "small")
+		if j.Payload.(*httptext.Request).Target == "/large" {
+			p = large
+		}
+		r.reply(j, p)
+		return nil
+	})
+	slow, quick := r.dial(), r.dial()
+	slow.send(get("/large"))
+	quick.send(get("/small"))
+	require.Equal(t, "small", quick.read("GET").body)
+	require.Eventually(t, func() bool { return r.conns.len() == 1 }, soon, time.Millisecond)
+	n, _ := io.Copy(io.Discard, slow.br)
+	require.Less(t, n, int64(len(large.Body)))
+
+	quick.send(get("/large"))
+	require.Len(t, quick.read("GET").body, len(large.Body))
+}
+
+func TestDeadline(t *testing.T) {
+	var d deadline
+	at, set := d.next(0, 800)
+	require.True(t, set)
+	require.EqualValues(t, 900, at)
+	for now, want := range map[time.Duration]bool{0: false, 50: false, 100: false} {
+		_, set = d.next(now, 800)
+		require.Equal(t, want, set, now)
+	}
+	at, set = d.next(101, 800)
+	require.True(t, set, "never sooner than asked for")
+	require.EqualValues(t, 1001, at)
+	at, set = d.next(102, 80)
+	require.True(t, set, "a shorter one takes effect")
+	require.EqualValues(t, 192, at)
+	d.forget()
+	_, set = d.next(102, 80)
+	require.True(t, set)
+}
+
+// lines collects what is written, and says when.
+type lines struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	more chan struct{}
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Write(p)
+	l.more <- struct{}{}
+	return len(p), nil
+}
+
+func TestAccessLog(t *testing.T) {
+	out := &lines{more: make(chan struct{}, 8)}
+	r := start(t, Config{AccessLog: out}, echo)
+	c := r.dial()
+	c.send("GET /a\"b HTTP/1.1\r\nHost: h\r\n\r\nBREW /x HTTP/1.1\r\nHost: h\r\n\r\nhello\r\n\r\n")
+	for range 3 {
+		c.read("GET")
+	}
+	require.NoError(t, c.Close())
+	require.NoError(t, r.Shutdown(t.Context()))
+	wait(t, out.more)
+	got := strings.Split(strings.TrimSpace(out.buf.String()), "\n")
+	require.Len(t, got, 3)
+	const host, stamp = `^127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] `, ` [0-9a-f-]+$`
+	require.Regexp(t, host+`"GET /a\\x22b HTTP/1\.1" 200 11 \d+`+stamp, got[0])
+	require.Regexp(t, host+`"BREW /x HTTP/1\.1" 501 \d+ \d+`+stamp, got[1])
+	require.Regexp(t, host+`"-" 400 \d+ -`+stamp, got[2])
+}
+
+// stuck is a writer that blocks until it is released.
+type stuck struct{ release chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	<-s.release
+	return len(p), io.ErrShortWrite
+}
+
+func TestAccessLogOfASlowWriter(t *testing.T) {
+	w := stuck{make(chan struct{})}
+	r := start(t, Config{AccessLog: w}, echo)
+	a := r.access
+	c := r.dial()
+	target := "/" + strings.Repeat("x", 8000)
+	for lost := false; !lost; {
+		c.send(get(target))
+		require.Equal(t, 200, c.read("GET").StatusCode)
+		a.mu.Lock()
+		lost = a.lost > 0
+		require.LessOrEqual(t, len(a.buf), accessMax+len(target)+200)
+		a.mu.Unlock()
+	}
+	close(w.release)
+}
+
+var _ net.Conn = (*conn)(nil)

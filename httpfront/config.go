@@ -1,0 +1,177 @@
+package httpfront
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// Defaults of a Config.
+const (
+	DefaultTimeout        = 60 * time.Second
+	DefaultHeaderTimeout  = 10 * time.Second
+	DefaultBodyTimeout    = 60 * time.Second
+	DefaultIdleTimeout    = 75 * time.Second
+	DefaultWriteTimeout   = 20 * time.Second
+	DefaultHalfCloseGrace = 100 * time.Millisecond
+	DefaultMaxHeaderBytes = 16 << 10
+	DefaultMaxTarget      = 8 << 10
+	DefaultMaxBody        = 10 << 20
+	DefaultMaxConns       = 10_000
+)
+
+// Config configures a Front. For durations and limits the zero value is the
+// default named; a negative duration is none, where that is said.
+type Config struct {
+	// Listen is the TCP address to listen on, as host:port. An empty host is
+	// every address; port 0 is a free one, which Addr tells.
+	Listen string
+	// Table holds the requests that wait; its bounds are the front's. The
+	// caller runs it. Required.
+	Table *loopback.Table
+	// Stage takes every request. Either Stage or Route is required.
+	Stage loopback.Stage
+	// Route chooses where a request goes. It is called concurrently, must not
+	// block, and may read the request. A *StatusError is what the client
+	// gets; any other error is a 500.
+	Route func(*httptext.Request) (Route, error)
+
+	// LivePath answers 200 to GET and HEAD as long as the process serves
+	// (liveness); "" is no such path.
+	LivePath string
+	// ReadyPath answers 200 when requests can be served (readiness), and 503
+	// while draining or when Ready returns an error; "" is no such path.
+	ReadyPath string
+	// Ready says why requests cannot be served now; nil: they always can.
+	// Its text goes to whoever asks for ReadyPath.
+	Ready func() error
+	// Compat reports whether a prime_server worker may get the job: then
+	// PATCH, which kills one, is refused with 501, and header fields without a
+	// value, at which its parser throws, are left out. nil is never.
+	Compat func() bool
+
+	// Timeout is how long an answer may take before the client gets 504; a
+	// Route may have its own. Default DefaultTimeout; negative is no limit.
+	Timeout time.Duration
+	// HeaderTimeout is how long the rest of a request's head may take once
+	// its first bytes have come, and the first bytes of a new connection
+	// (408). Default DefaultHeaderTimeout. Short ones keep slow senders from
+	// holding connections; long ones bear with bad networks.
+	HeaderTimeout time.Duration
+	// BodyTimeout is how long a request's whole body may take (408). Default
+	// DefaultBodyTimeout.
+	BodyTimeout time.Duration
+	// IdleTimeout is how long a connection may be idle between requests.
+	// Default DefaultIdleTimeout. An idle connection costs about 5 KiB.
+	IdleTimeout time.Duration
+	// WriteTimeout is how long a client may take to accept 256 KiB of an
+	// answer; then the connection is cut. Default DefaultWriteTimeout.
+	WriteTimeout time.Duration
+	// HalfCloseGrace is how long a client that has closed its side of the
+	// connection may still wait for an answer: closing cannot be told from
+	// leaving. Default DefaultHalfCloseGrace; negative is for ever. A
+	// connection reset ends its request at once.
+	HalfCloseGrace time.Duration
+
+	// MaxHeaderBytes bounds a request's head (431). Default
+	// DefaultMaxHeaderBytes. It is the size of a read buffer, held by
+	// connections with a request in progress.
+	MaxHeaderBytes int
+	// MaxTarget bounds the request target (414). Default DefaultMaxTarget.
+	MaxTarget int
+	// MaxBody bounds a request's body in bytes, before it is read where its
+	// length is announced (413). Default DefaultMaxBody.
+	MaxBody int
+	// MaxConns bounds the open connections; more get 503 and are closed.
+	// Default DefaultMaxConns.
+	MaxConns int
+
+	// AccessLog gets a line for each answer, a second later at most; nil is
+	// none. A writer that is too slow loses lines, which is said in the log.
+	AccessLog io.Writer
+	// Logger gets what is wrong with the front or its stages; nil is nothing.
+	Logger *slog.Logger
+}
+
+// Route says where a request goes.
+type Route struct {
+	Stage loopback.Stage
+	// Timeout is how long the answer may take; 0 is Config.Timeout, negative
+	// no limit.
+	Timeout time.Duration
+	// Repeatable says that the job may run twice, whatever its method. Safe
+	// methods (GET, HEAD, OPTIONS) always may.
+	Repeatable bool
+	// Priority is the index of the job's priority class.
+	Priority uint8
+}
+
+// ConfigError says what is wrong with a Config.
+type ConfigError struct {
+	Field  string
+	Reason string
+}
+
+func (e *ConfigError) Error() string { return fmt.Sprintf("httpfront: %s: %s", e.Field, e.Reason) }
+
+// Validate reports everything that is wrong, as joined *ConfigErrors.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(wrong bool, field, reason string) {
+		if wrong {
+			errs = append(errs, &ConfigError{field, reason})
+		}
+	}
+	_, _, err := net.SplitHostPort(c.Listen)
+	bad(err != nil, "Listen", fmt.Sprintf("%q is no host:port", c.Listen))
+	bad(c.Table == nil, "Table", "is missing")
+	bad(c.Stage == nil && c.Route == nil, "Stage", "neither Stage nor Route says where requests go")
+	bad(c.Stage != nil && c.Route != nil, "Stage", "Stage and Route exclude one another")
+	bad(c.LivePath != "" && !strings.HasPrefix(c.LivePath, "/"), "LivePath", "does not start with /")
+	bad(c.ReadyPath != "" && !strings.HasPrefix(c.ReadyPath, "/"), "ReadyPath", "does not start with /")
+	bad(c.LivePath != "" && c.LivePath == c.ReadyPath, "ReadyPath", "is LivePath too")
+	bad(c.HeaderTimeout < 0, "HeaderTimeout", "is negative")
+	bad(c.BodyTimeout < 0, "BodyTimeout", "is negative")
+	bad(c.IdleTimeout < 0, "IdleTimeout", "is negative")
+	bad(c.WriteTimeout < 0, "WriteTimeout", "is negative")
+	bad(c.MaxHeaderBytes < 0, "MaxHeaderBytes", "is negative")
+	bad(c.MaxTarget < 0, "MaxTarget", "is negative")
+	bad(c.MaxBody < 0, "MaxBody", "is negative")
+	bad(c.MaxConns < 0, "MaxConns", "is negative")
+	return errors.Join(errs...)
+}
+
+// withDefaults returns c with the defaults filled in.
+func (c Config) withDefaults() Config {
+	c.Timeout = orDefault(c.Timeout, DefaultTimeout)
+	c.HeaderTimeout = orDefault(c.HeaderTimeout, DefaultHeaderTimeout)
+	c.BodyTimeout = orDefault(c.BodyTimeout, DefaultBodyTimeout)
+	c.IdleTimeout = orDefault(c.IdleTimeout, DefaultIdleTimeout)
+	c.WriteTimeout = orDefault(c.WriteTimeout, DefaultWriteTimeout)
+	c.HalfCloseGrace = orDefault(c.HalfCloseGrace, DefaultHalfCloseGrace)
+	c.MaxHeaderBytes = orDefault(c.MaxHeaderBytes, DefaultMaxHeaderBytes)
+	c.MaxTarget = orDefault(c.MaxTarget, DefaultMaxTarget)
+	c.MaxBody = orDefault(c.MaxBody, DefaultMaxBody)
+	c.MaxConns = orDefault(c.MaxConns, DefaultMaxConns)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Compat == nil {
+		c.Compat = func() bool { return false }
+	}
+	return c
+}
+
+func orDefault[T int | time.Duration](v, d T) T {
+	if v == 0 {
+		return d
+	}
+	return v
+}

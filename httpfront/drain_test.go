@@ -1,0 +1,116 @@
+package httpfront
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/stretchr/testify/require"
+)
+
+func TestShutdown(t *testing.T) {
+	jobs := make(chan *loopback.Job, 2)
+	r := start(t, Config{ReadyPath: "/ready"}, hold(jobs))
+	idle, busy, half, silent := r.dial(), r.dial(), r.dial(), r.dial()
+	idle.send(get("/ready"))
+	require.Equal(t, 200, idle.read("GET").StatusCode)
+	busy.send(get("/busy") + get("/never"))
+	j := wait(t, jobs)
+	half.send("GET /ready HTTP/1.1\r\n")
+	require.Eventually(t, func() bool { return r.activeConns() == 2 }, soon, time.Millisecond)
+
+	shut := make(chan error, 1)
+	go func() { shut <- r.Shutdown(context.Background()) }()
+	idle.closed()
+	silent.closed()
+	_, err := net.Dial("tcp", r.Addr().String())
+	require.Error(t, err)
+
+	half.send("Host: h\r\n\r\n")
+	resp := half.read("GET")
+	require.Equal(t, 503, resp.StatusCode)
+	require.Equal(t, "draining\n", resp.body)
+	require.True(t, resp.Close)
+
+	r.reply(j, httptext.NewText(200, "done"))
+	resp = busy.read("GET")
+	require.Equal(t, "done", resp.body)
+	require.True(t, resp.Close)
+	require.NoError(t, wait(t, shut))
+	require.Empty(t, jobs, "nothing is taken behind the last answer")
+	require.NoError(t, r.Shutdown(context.Background()))
+}
+
+// activeConns counts the connections in the middle of a request.
+func (r *rig) activeConns() (n int) {
+	r.conns.each(func(c *conn) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.idle && c.number != 0 {
+			n++
+		}
+	})
+	return n
+}
+
+// An idle front is down at once.
+func TestShutdownIsQuick(t *testing.T) {
+	r := start(t, Config{}, echo)
+	for range 50 {
+		c := r.dial()
+		c.send(get("/"))
+		c.read("GET")
+	}
+	began := time.Now()
+	require.NoError(t, r.Shutdown(context.Background()))
+	require.Less(t, time.Since(began), time.Second)
+	t.Log("50 idle connections closed in", time.Since(began))
+}
+
+func TestShutdownGivesUp(t *testing.T) {
+	jobs := make(chan *loopback.Job, 1)
+	r := start(t, Config{}, hold(jobs))
+	c := r.dial()
+	c.send(get("/"))
+	j := wait(t, jobs)
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(why)
+	require.ErrorIs(t, r.Shutdown(ctx), why)
+
+	r.stop() // the hard stop
+	require.Equal(t, j.Info.Key(), wait(t, r.interrupted))
+	err := wait(t, r.ran)
+	r.ran <- err
+	require.NoError(t, err)
+	require.True(t, r.Draining())
+}
+
+func TestRunOnce(t *testing.T) {
+	r := start(t, Config{}, echo)
+	require.ErrorIs(t, r.Run(context.Background()), ErrRan)
+}
+
+func TestShutdownBeforeRun(t *testing.T) {
+	table, err := loopback.NewTable(loopback.TableConfig{})
+	require.NoError(t, err)
+	f, err := New(Config{Listen: "127.0.0.1:0", Table: table, Stage: stage(nil)})
+	require.NoError(t, err)
+	require.Nil(t, f.Addr())
+	require.NoError(t, f.Shutdown(context.Background()))
+	require.NoError(t, f.Run(context.Background()))
+}
+
+func TestAddressInUse(t *testing.T) {
+	r := start(t, Config{}, echo)
+	f, err := New(Config{Listen: r.Addr().String(), Table: r.table, Stage: stage(nil)})
+	require.NoError(t, err)
+	err = f.Run(context.Background())
+	require.ErrorContains(t, err, r.Addr().String())
+	var op *net.OpError
+	require.ErrorAs(t, err, &op)
+}

@@ -1,0 +1,97 @@
+package httpfront
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/valyala/fasthttp"
+)
+
+// retryAfter is what a refused client is told to wait, in seconds.
+const retryAfter = "1"
+
+// StatusError is an error that a Route may return: the client gets its status
+// and message.
+type StatusError struct {
+	Status  int    // 400 to 599
+	Message string // one line of text
+	Allow   string // the methods allowed, with 405 (RFC 9110, section 15.5.6)
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("httpfront: %d %s", e.Status, e.Message) }
+
+// answerError says that a stage's answer is no HTTP response.
+type answerError struct{ cause error }
+
+func (e *answerError) Error() string { return "httpfront: answer of the stage: " + e.cause.Error() }
+func (e *answerError) Unwrap() error { return e.cause }
+
+// submitError says that a stage did not take a job.
+type submitError struct{ cause error }
+
+func (e *submitError) Error() string { return "httpfront: job not submitted: " + e.cause.Error() }
+func (e *submitError) Unwrap() error { return e.cause }
+
+// internalError says that the front, or the route, failed.
+type internalError struct{ cause any }
+
+func (e *internalError) Error() string { return fmt.Sprintf("httpfront: %v", e.cause) }
+
+var (
+	errMethod    = &StatusError{Status: fasthttp.StatusNotImplemented, Message: "the method is not implemented"}
+	errTarget    = &StatusError{Status: fasthttp.StatusRequestURITooLong, Message: "the request target is too long"}
+	errHealthUse = &StatusError{Status: fasthttp.StatusMethodNotAllowed, Message: "only GET and HEAD", Allow: "GET, HEAD"}
+)
+
+// refusal is what the client is told of an error.
+type refusal struct {
+	status  int
+	message string
+	allow   string
+	retry   bool // worth trying again, with Retry-After
+	close   bool // what follows on the connection cannot be trusted
+}
+
+// refusalOf is the one table from errors to statuses. Texts of errors are for
+// the log: they never reach the client.
+func refusalOf(err error) refusal {
+	var (
+		status  *StatusError
+		answer  *answerError
+		submit  *submitError
+		version *httptext.VersionError
+		syntax  *httptext.SyntaxError
+		small   *fasthttp.ErrSmallBuffer
+		timeout net.Error
+	)
+	switch {
+	case errors.As(err, &status):
+		return refusal{status: status.Status, message: status.Message, allow: status.Allow}
+	case errors.As(err, &answer): // before those that it may wrap
+		return refusal{status: 502, message: "the stage's answer is no HTTP response"}
+	case errors.As(err, &submit):
+		return refusal{status: 503, message: "the stage does not take requests now", retry: true}
+	case errors.Is(err, loopback.ErrFull):
+		return refusal{status: 503, message: "too many requests are waiting", retry: true}
+	case errors.Is(err, loopback.ErrDraining), errors.Is(err, loopback.ErrClosed):
+		return refusal{status: 503, message: "the server is shutting down", retry: true, close: true}
+	case errors.Is(err, loopback.ErrDeadline):
+		return refusal{status: 504, message: "the answer took too long"}
+	case errors.As(err, &version):
+		return refusal{status: 505, message: "only HTTP/1.0 and HTTP/1.1 are spoken here", close: true}
+	case errors.As(err, &syntax):
+		return refusal{status: 400, message: "the request is malformed", close: true}
+	case errors.As(err, &small):
+		return refusal{status: 431, message: "the request's header is too large", close: true}
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		return refusal{status: 413, message: "the request's body is too large", close: true}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return refusal{status: 408, message: "the request took too long to come", close: true}
+	case errors.As(err, new(*internalError)):
+		return refusal{status: 500, message: "internal error"}
+	}
+	return refusal{status: 400, message: "the request is malformed", close: true}
+}

@@ -1,0 +1,213 @@
+package httpfront
+
+import (
+	"errors"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/valyala/fasthttp"
+)
+
+// exchange is one request and its answer, on the goroutine of its connection.
+type exchange struct {
+	front *Front
+	ctx   *fasthttp.RequestCtx
+	conn  *conn
+	head  bool
+	began time.Time // zero: the request could not be read
+	key   wire.Key  // of the pending request, once there is one
+}
+
+// handle is fasthttp's handler.
+func (f *Front) handle(ctx *fasthttp.RequestCtx) {
+	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time()}
+	defer x.end()
+	if !x.health() {
+		if err := x.serve(); err != nil {
+			x.refuse(err)
+		}
+	}
+}
+
+// end turns a panic into a 500 and does what every answer needs.
+func (x *exchange) end() {
+	if p := recover(); p != nil {
+		x.conn.settled()
+		x.front.log.Error("request handling panicked", "request_id", x.id(), "panic", p, "stack", string(debug.Stack()))
+		x.ctx.Response.Reset()
+		x.refuse(&internalError{p})
+	}
+	if x.front.draining.Load() {
+		x.ctx.SetConnectionClose()
+	}
+	if x.front.access != nil {
+		x.front.access.note(x)
+	}
+}
+
+// serve sends the request through the pipeline. It returns an error if the
+// client has not been answered yet.
+func (x *exchange) serve() error {
+	compat := x.front.cfg.Compat()
+	if !implemented(x.ctx.Method(), compat) {
+		return errMethod
+	}
+	if len(x.ctx.Request.Header.RequestURI()) > x.front.cfg.MaxTarget {
+		return errTarget
+	}
+	req, err := httptext.FromFastHTTP(x.ctx, httptext.Options{DropEmpty: compat})
+	if err != nil {
+		return err
+	}
+	route, err := x.route(req)
+	if err != nil {
+		return err
+	}
+	p, err := x.open(req, route.Timeout)
+	if err != nil {
+		return err
+	}
+	answer, err := x.ask(p, req, &route)
+	if errors.Is(err, loopback.ErrGone) {
+		x.hangUp()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return x.answer(answer.Payload)
+}
+
+// implemented reports whether requests with the method are served. PATCH
+// aborts prime_server's workers.
+func implemented(method []byte, compat bool) bool {
+	switch string(method) {
+	case "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS":
+		return true
+	case "PATCH":
+		return !compat
+	}
+	return false
+}
+
+func (x *exchange) route(req *httptext.Request) (Route, error) {
+	if x.front.cfg.Route == nil {
+		return Route{Stage: x.front.cfg.Stage}, nil
+	}
+	route, err := x.front.cfg.Route(req)
+	if err != nil && !errors.As(err, new(*StatusError)) {
+		x.front.log.Error("routing failed", "request_id", x.id(), "err", err)
+		err = &internalError{err}
+	}
+	return route, err
+}
+
+// open registers the request as pending.
+func (x *exchange) open(req *httptext.Request, timeout time.Duration) (*loopback.Pending, error) {
+	if timeout == 0 {
+		timeout = x.front.cfg.Timeout
+	}
+	ask := loopback.Ask{Bytes: req.Size(), Now: x.began}
+	if timeout > 0 {
+		ask.Deadline = ask.Now.Add(timeout)
+	}
+	p, err := x.front.cfg.Table.Open(ask)
+	if err == nil {
+		x.key = p.Info().Key()
+	}
+	return p, err
+}
+
+// ask submits the job and waits for its answer. The request belongs to the
+// stage from then on.
+func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route) (loopback.Answer, error) {
+	info := p.Info()
+	info.Version = uint8(req.Minor)
+	info.KeepAlive, info.Close = req.Connection()
+	info.Client = x.conn.client
+	info.Priority = route.Priority
+	if x.head {
+		info.Flags |= wire.Head
+	}
+	if route.Repeatable || safe(req.Method) {
+		info.Flags |= wire.Repeatable
+	}
+	job := &loopback.Job{Info: *info, Payload: req, Size: req.Size()}
+	x.conn.await(p)
+	if err := route.Stage.Submit(job, nil); err != nil {
+		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err)
+		p.Fail(&submitError{err})
+	}
+	answer, err := p.Wait()
+	x.conn.settled()
+	p.Release()
+	return answer, err
+}
+
+// safe reports whether the method is safe (RFC 9110, section 9.2.1), so that
+// its job may be repeated.
+func safe(method string) bool {
+	return method == "GET" || method == "HEAD" || method == "OPTIONS"
+}
+
+// answer writes what a stage answered.
+func (x *exchange) answer(payload wire.Payload) error {
+	r, typed := payload.(*httptext.Response)
+	if !typed {
+		text := last(payload)
+		if len(text) == 0 { // as prime_server does
+			x.hangUp()
+			return nil
+		}
+		parse := httptext.ParseResponse
+		if x.head {
+			parse = httptext.ParseHeadResponse
+		}
+		var err error
+		if r, err = parse(text); err != nil {
+			x.front.log.Warn("answer is no HTTP response", "request_id", x.id(), "err", err)
+			return &answerError{err}
+		}
+	}
+	if err := r.WriteTo(&x.ctx.Response, x.head); err != nil {
+		// WriteTo has put a plain 500 in the answer's place.
+		x.front.log.Error("answer cannot be sent", "request_id", x.id(), "err", err)
+	}
+	return nil
+}
+
+// last returns the frame that holds the answer, as prime_server's front does.
+func last(payload wire.Payload) []byte {
+	if payload == nil {
+		return nil
+	}
+	frames := payload.Frames()
+	if len(frames) == 0 {
+		return nil
+	}
+	return frames[len(frames)-1]
+}
+
+// statusHungUp is what the access log shows for a request without an answer.
+const statusHungUp = 499
+
+// hangUp closes the connection without an answer.
+func (x *exchange) hangUp() {
+	x.conn.mute = true
+	x.ctx.SetConnectionClose()
+	x.ctx.SetStatusCode(statusHungUp)
+}
+
+// id returns the request's id, as logs and error bodies show it. A request
+// refused before it was registered has one of its connection and its place
+// there.
+func (x *exchange) id() string {
+	if x.key != (wire.Key{}) {
+		return x.key.String()
+	}
+	return strconv.FormatUint(x.front.cfg.Table.Instance(), 16) + "-" + strconv.FormatUint(x.ctx.ID(), 16)
+}

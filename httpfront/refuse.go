@@ -1,0 +1,93 @@
+package httpfront
+
+import (
+	"bytes"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/valyala/fasthttp"
+)
+
+// refuse answers with what the table of errors says about err.
+func (x *exchange) refuse(err error) {
+	r := refusalOf(err)
+	id := x.id()
+	resp := httptext.NewText(r.status, r.message+" (request "+id+")")
+	resp.Header.Add("X-Request-Id", id)
+	if r.allow != "" {
+		resp.Header.Add("Allow", r.allow)
+	}
+	if r.retry {
+		resp.Header.Add("Retry-After", retryAfter)
+	}
+	// These fields can travel.
+	_ = resp.WriteTo(&x.ctx.Response, x.head)
+	if r.close {
+		x.ctx.SetConnectionClose()
+		x.conn.lingers = true
+	}
+}
+
+// refuse is fasthttp's ErrorHandler, for requests that could not be read. They
+// are reset: nothing but the error is known of them.
+func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
+	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn)}
+	x.refuse(err)
+	x.conn.lingers = true
+	if f.access != nil {
+		f.access.note(&x)
+	}
+}
+
+// headerReceived gives a request with a body the time to send it.
+func (f *Front) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if n := h.ContentLength(); n > 0 || n == -1 {
+		return fasthttp.RequestConfig{ReadTimeout: f.cfg.BodyTimeout}
+	}
+	return fasthttp.RequestConfig{}
+}
+
+// expect decides on a request that waits for leave to send its body (RFC 9110,
+// section 10.1.1): one that is too large need not be sent.
+func (f *Front) expect(ctx *fasthttp.RequestCtx) int {
+	if ctx.Request.Header.ContentLength() > f.cfg.MaxBody {
+		ctx.Conn().(*conn).lingers = true
+		return fasthttp.StatusRequestEntityTooLarge
+	}
+	return fasthttp.StatusContinue
+}
+
+// health answers the liveness and readiness paths, and reports whether the
+// request was for one of them.
+func (x *exchange) health() bool {
+	path, _, _ := bytes.Cut(x.ctx.Request.Header.RequestURI(), []byte("?"))
+	live := x.front.cfg.LivePath != "" && string(path) == x.front.cfg.LivePath
+	ready := x.front.cfg.ReadyPath != "" && string(path) == x.front.cfg.ReadyPath
+	if !live && !ready {
+		return false
+	}
+	if !x.ctx.IsGet() && !x.head {
+		x.refuse(errHealthUse)
+		return true
+	}
+	r := httptext.NewText(fasthttp.StatusOK, "ok\n")
+	if why := x.front.unready(); ready && why != "" {
+		r = httptext.NewText(fasthttp.StatusServiceUnavailable, why+"\n")
+		r.Header.Add("Retry-After", retryAfter)
+	}
+	r.Header.Add("Cache-Control", "no-store")
+	_ = r.WriteTo(&x.ctx.Response, x.head) // these fields can travel
+	return true
+}
+
+// unready says why requests cannot be served, or nothing.
+func (f *Front) unready() string {
+	if f.draining.Load() {
+		return "draining"
+	}
+	if f.cfg.Ready != nil {
+		if err := f.cfg.Ready(); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}

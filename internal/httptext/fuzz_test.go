@@ -1,0 +1,94 @@
+package httptext
+
+import (
+	"bufio"
+	"bytes"
+	"testing"
+
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/valyala/fasthttp"
+)
+
+// Whatever parses can be written again, and then says the same.
+func FuzzParseRequest(f *testing.F) {
+	for _, s := range []string{
+		"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST %2Fp%3F%2Fp%3D HTTP/1.0\nConnection: close, X\nX: 1\nContent-Length: 3\n\nabc",
+		"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nT: u\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := ParseRequest(text)
+		if err != nil {
+			return
+		}
+		r.Query("b")
+		if len(r.Path()) > len(r.Target)+1 || r.Check() != nil {
+			t.Fatalf("%q: path %q, %v", text, r.Path(), r.Check())
+		}
+		again, err := ParseRequest(r.append(nil))
+		if err != nil {
+			t.Fatalf("%q became %q: %v", text, r.append(nil), err)
+		}
+		if r.Method != again.Method || r.Path() != again.Path() || !bytes.Equal(r.Body, again.Body) ||
+			len(r.Header()) != len(again.Header()) {
+			t.Fatalf("%q became %q", text, again.Frames()[0])
+		}
+	})
+}
+
+func FuzzParseResponse(f *testing.F) {
+	for _, s := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n17",
+		"HTTP/1.0 404\nConnection: X\nX: y\n\nrest",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+	} {
+		f.Add([]byte(s), false)
+		f.Add([]byte(s), true)
+	}
+	f.Fuzz(func(t *testing.T, text []byte, head bool) {
+		r, err := parseResponse(text, head)
+		if err != nil {
+			return
+		}
+		rendered := r.Render(&wire.Info{Version: 1}, head)
+		again, err := parseResponse(rendered, head)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", text, rendered, err)
+		}
+		if r.Status != again.Status || !bytes.Equal(r.Body, again.Body) && !head {
+			t.Fatalf("%q became %q", text, rendered)
+		}
+	})
+}
+
+// What fasthttp takes and we take is text that we, and a strict reader, read
+// as the one request that it is.
+func FuzzFromFastHTTP(f *testing.F) {
+	for _, s := range []string{
+		"GET /a%2Fb?c=%26+d HTTP/1.1\r\nhOST: h\r\nX-A:1\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\nConnection: A\r\n\r\n",
+	} {
+		f.Add([]byte(s), false)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, drop bool) {
+		var ctx fasthttp.RequestCtx
+		if ctx.Request.ReadLimitBody(bufio.NewReader(bytes.NewReader(in)), 1<<16) != nil {
+			return
+		}
+		r, err := FromFastHTTP(&ctx, Options{DropEmpty: drop})
+		if err != nil {
+			return
+		}
+		text := r.Frames()[0]
+		again, err := ParseRequest(text)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", in, text, err)
+		}
+		if again.Method != r.Method || !bytes.Equal(again.Body, r.Body) || len(again.Header()) != len(r.Header()) {
+			t.Fatalf("%q became %q", in, text)
+		}
+	})
+}

@@ -1,0 +1,130 @@
+package httptext
+
+// Field is one header field.
+type Field struct{ Name, Value string }
+
+// Header is a message's header fields in the order in which they travel. A
+// name may occur more than once; names are compared without regard to case.
+type Header []Field
+
+// Get returns the first value of name, or "".
+func (h Header) Get(name string) string {
+	for i := range h {
+		if equalFold(h[i].Name, name) {
+			return h[i].Value
+		}
+	}
+	return ""
+}
+
+// Has reports whether there is a field called name.
+func (h Header) Has(name string) bool {
+	for i := range h {
+		if equalFold(h[i].Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Values returns all values of name, in order.
+func (h Header) Values(name string) []string {
+	var values []string
+	for i := range h {
+		if equalFold(h[i].Name, name) {
+			values = append(values, h[i].Value)
+		}
+	}
+	return values
+}
+
+// Add appends a field. Nothing is checked here: a name or value that could not
+// travel makes the whole message fail its Check.
+func (h *Header) Add(name, value string) { *h = append(*h, Field{name, value}) }
+
+// Set makes value the only value of name.
+func (h *Header) Set(name, value string) {
+	for i := range *h {
+		if equalFold((*h)[i].Name, name) {
+			rest := (*h)[i+1:]
+			(*h)[i].Value = value
+			rest.Del(name)
+			*h = (*h)[:i+1+len(rest)]
+			return
+		}
+	}
+	h.Add(name, value)
+}
+
+// Del removes all fields called name.
+func (h *Header) Del(name string) {
+	kept := (*h)[:0]
+	for _, f := range *h {
+		if !equalFold(f.Name, name) {
+			kept = append(kept, f)
+		}
+	}
+	clear((*h)[len(kept):])
+	*h = kept
+}
+
+// check finds the first field that cannot travel.
+func (h Header) check() error {
+	for i := range h {
+		switch {
+		case !isToken(h[i].Name):
+			return &FieldError{h[i].Name, "is no name of a header field"}
+		case !isValue(bytesOf(h[i].Value)):
+			return &FieldError{h[i].Name, "its value holds a control character"}
+		}
+	}
+	return nil
+}
+
+// kind says what the codec does with a field.
+type kind uint8
+
+const (
+	endToEnd         kind = iota
+	hop                   // for this connection only: never handed on
+	connection            // hop, and names others
+	contentLength         // replaced by our own
+	transferEncoding      // hop, and frames the body
+)
+
+// kindOf classifies a field name. Hop-by-hop are those of RFC 9110, section
+// 7.6.1, with Trailer, since trailers do not travel, and Expect, which the
+// front has already met.
+func kindOf[T string | []byte](name T) kind {
+	switch len(name) {
+	case 2:
+		return hopIf(equalFold(name, "TE"))
+	case 6:
+		return hopIf(equalFold(name, "Expect"))
+	case 7:
+		return hopIf(equalFold(name, "Trailer") || equalFold(name, "Upgrade"))
+	case 10:
+		if equalFold(name, "Connection") {
+			return connection
+		}
+		return hopIf(equalFold(name, "Keep-Alive"))
+	case 14:
+		if equalFold(name, "Content-Length") {
+			return contentLength
+		}
+	case 16:
+		return hopIf(equalFold(name, "Proxy-Connection"))
+	case 17:
+		if equalFold(name, "Transfer-Encoding") {
+			return transferEncoding
+		}
+	}
+	return endToEnd
+}
+
+func hopIf(is bool) kind {
+	if is {
+		return hop
+	}
+	return endToEnd
+}

@@ -1,0 +1,137 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// Dialer connects to an endpoint, and connects again for ever when the
+// connection is lost or was not to be had. Its methods may be called
+// concurrently.
+type Dialer struct {
+	o        Options // complete
+	endpoint Endpoint
+	handler  Handler
+	out      *queue
+	failed   quietLog
+	running  atomic.Bool
+}
+
+// NewDialer checks its arguments and acquires nothing. A nil Handler ignores
+// everything. Errors are *EndpointError and joined *OptionErrors.
+func NewDialer(endpoint string, o Options, h Handler) (*Dialer, error) {
+	e, err := ParseEndpoint(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.checkDial(); err != nil {
+		return nil, err
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := o.checkDialer(e); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	if h == nil {
+		h = ignore{}
+	}
+	after := keepOnLoss
+	if o.DropOnDisconnect {
+		after = dropOnLoss
+	}
+	return &Dialer{
+		o: o, endpoint: e, handler: h,
+		out:    newQueue(e.String(), o.Queue, after),
+		failed: quietLog{logger: o.Logger, message: "connection failed", endpoint: e.String()},
+	}, nil
+}
+
+// checkDialer checks what only dialing forbids.
+func (o *Options) checkDialer(e Endpoint) error {
+	if o.Socket == Pub {
+		return &OptionError{Field: "Socket", Reason: "a PUB socket publishes to those who connect: use Listen"}
+	}
+	if e.Scheme == "inproc" && o.Inproc == nil {
+		return &OptionError{Field: "Inproc", Reason: errNoInproc.Error()}
+	}
+	return nil
+}
+
+// Run connects, and reconnects after pauses as Backoff says, until ctx ends;
+// then it disconnects at once, without flushing, tells the Notifiers of what is
+// queued ErrClosed, joins its goroutines and returns nil. Each connection is a
+// Peer of its own to the Handler. A second call returns ErrRunning.
+func (d *Dialer) Run(ctx context.Context) error {
+	if d.running.Swap(true) {
+		return ErrRunning
+	}
+	pause := backoff{Backoff: d.o.Backoff}
+	for {
+		lived, err := d.connection(ctx)
+		if lived > d.o.Backoff.Max {
+			pause.reset()
+		}
+		if ctx.Err() == nil {
+			d.failed.warn(d.endpoint.String(), err)
+		}
+		if !sleep(ctx.Done(), pause.next()) {
+			tell(d.out.close(ErrClosed), ErrClosed)
+			return nil
+		}
+	}
+}
+
+// connection connects once and serves the peer; it returns how long there was
+// one, and why there is none any more.
+func (d *Dialer) connection(ctx context.Context) (lived time.Duration, err error) {
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return 0, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	link, err := shake(conn, &d.o)
+	stop()
+	if err != nil {
+		return 0, &HandshakeError{Peer: d.endpoint.String(), Err: err}
+	}
+	p := newPeer(link, &d.o, d.endpoint.String(), d.out)
+	stop = context.AfterFunc(ctx, func() { p.Close(ErrClosed) })
+	defer stop()
+	start := time.Now()
+	p.serve(d.handler)
+	return time.Since(start), p.err
+}
+
+// dial opens the connection below ZMTP within HandshakeTimeout.
+func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.o.HandshakeTimeout)
+	defer cancel()
+	var conn net.Conn
+	var err error
+	switch dialer := (&net.Dialer{}); d.endpoint.Scheme {
+	case "tcp":
+		conn, err = dialer.DialContext(ctx, "tcp", d.endpoint.Address)
+	case "ipc":
+		conn, err = dialer.DialContext(ctx, "unix", d.endpoint.Address)
+	default:
+		conn, err = d.o.Inproc.dial(ctx, d.endpoint.Address)
+	}
+	if err == nil && d.o.WrapConn != nil {
+		conn = d.o.WrapConn(conn)
+	}
+	return conn, err
+}
+
+// Send queues m, connected or not, and returns at once. As Peer.Send, but the
+// queue takes messages before the first connection and between two of them;
+// when Run has ended it returns ErrClosed.
+func (d *Dialer) Send(m Message, n Notifier) error { return send(&d.o, d.out, m, n) }
+
+// Flush blocks until all that was queued before the call has been handed to the
+// kernel or given up, or ctx ends; then it returns ctx's cause. It needs Run to
+// be running.
+func (d *Dialer) Flush(ctx context.Context) error { return d.out.flush(ctx) }

@@ -1,0 +1,158 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"time"
+)
+
+// Limits bound what a peer may send. They are enforced on frame headers, before
+// memory is allocated; a peer that exceeds one is disconnected with a
+// *LimitError. Zero fields take the defaults.
+type Limits struct {
+	MaxFrame   int64 // bytes of one frame; default 64 MiB
+	MaxMessage int64 // bytes of all frames of a message; default MaxFrame or 64 MiB, whichever is more
+	MaxFrames  int   // frames of a message; default 1024
+}
+
+// QueueLimits bound what is accepted for a peer and has not reached the kernel.
+// A single message above Bytes is taken when nothing else is queued. Zero
+// fields take the defaults.
+type QueueLimits struct {
+	Count int   // messages; default 65536
+	Bytes int64 // frames' bytes and headers; default 64 MiB
+}
+
+// Backoff bounds the pause before a Dialer connects again. It doubles from Min
+// to Max and is jittered by up to a half; it starts again from Min after a
+// connection that lived longer than Max. Zero fields take the defaults.
+type Backoff struct {
+	Min time.Duration // default 50 ms
+	Max time.Duration // default 2 s
+}
+
+// Options say how a Listener or Dialer behaves. The value is copied; zero
+// fields other than Socket take the defaults.
+type Options struct {
+	// Socket is what this side is to its peers. Required.
+	Socket SocketType
+	// Instance is announced to peers in READY as X-Butterfly, eight bytes,
+	// little-endian; 0 announces nothing.
+	Instance uint64
+	// Limits bound what peers may send.
+	Limits Limits
+	// Queue bounds what waits for a peer.
+	Queue QueueLimits
+	// Heartbeat is the interval of PINGs, default 2 s. Negative: none are
+	// sent and a silent peer is not noticed; PINGs of peers are answered.
+	Heartbeat time.Duration
+	// PeerTimeout is how long a peer may be silent; default three Heartbeats.
+	// It is noticed up to a Heartbeat later.
+	// It is also the TTL in our PINGs. Shorter finds dead hosts sooner and
+	// mistakes busy ones for dead.
+	PeerTimeout time.Duration
+	// WriteTimeout is how long a peer may take nothing while something waits
+	// for it; default 10 s. It is noticed up to half of it later.
+	WriteTimeout time.Duration
+	// HandshakeTimeout bounds connecting, and greeting and handshake; default
+	// 5 s each.
+	HandshakeTimeout time.Duration
+	// MaxHandshakes bounds a Listener's handshakes under way; default 128. One
+	// more evicts the oldest.
+	MaxHandshakes int
+	// MaxPeers bounds a Listener's peers; default 4096. Further connections
+	// are closed.
+	MaxPeers int
+	// Backoff is a Dialer's.
+	Backoff Backoff
+	// DropOnDisconnect empties a Dialer's queue when a connection is lost.
+	DropOnDisconnect bool
+	// Subscribe are a Sub socket's prefixes; an empty one subscribes to
+	// everything. A Sub socket needs at least one.
+	Subscribe [][]byte
+	// Inproc is the namespace of inproc endpoints, which need one.
+	Inproc *Inproc
+	// WrapConn, if set, wraps every connection below ZMTP: for tests that
+	// inject faults. A Close of the result must end its Reads and Writes.
+	WrapConn func(net.Conn) net.Conn
+	// Logger is told of refused peers and failed connections, at a bounded
+	// rate. Nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Validate returns an error that joins an *OptionError per problem, or nil.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var errs []error
+	check := func(ok bool, field, reason string) {
+		if !ok {
+			errs = append(errs, &OptionError{Field: field, Reason: reason})
+		}
+	}
+	check(o.Socket.valid(), "Socket", fmt.Sprintf("unknown type %q", string(o.Socket)))
+	check(o.Limits.MaxFrame > 0, "Limits.MaxFrame", "must be positive")
+	check(o.Limits.MaxMessage >= o.Limits.MaxFrame, "Limits.MaxMessage", "must not be below MaxFrame")
+	check(o.Limits.MaxFrames > 0, "Limits.MaxFrames", "must be positive")
+	check(o.Queue.Count > 0, "Queue.Count", "must be positive")
+	check(o.Queue.Bytes > 0, "Queue.Bytes", "must be positive")
+	check(o.PeerTimeout > o.Heartbeat, "PeerTimeout", "must be longer than Heartbeat")
+	check(o.WriteTimeout > 0, "WriteTimeout", "must be positive")
+	check(o.HandshakeTimeout > 0, "HandshakeTimeout", "must be positive")
+	check(o.MaxHandshakes > 0, "MaxHandshakes", "must be positive")
+	check(o.MaxPeers > 0, "MaxPeers", "must be positive")
+	check(o.Backoff.Min > 0, "Backoff.Min", "must be positive")
+	check(o.Backoff.Max >= o.Backoff.Min, "Backoff.Max", "must not be below Min")
+	check(o.Socket != Sub || len(o.Subscribe) > 0, "Subscribe", "a SUB socket needs a prefix, an empty one for everything")
+	check(o.Socket == Sub || len(o.Subscribe) == 0, "Subscribe", "is for SUB sockets")
+	check(len(o.Subscribe) <= maxSubscriptions, "Subscribe", fmt.Sprintf("more than %d prefixes", maxSubscriptions))
+	for _, s := range o.Subscribe {
+		check(len(s) <= maxPrefix, "Subscribe", fmt.Sprintf("prefix longer than %d bytes", maxPrefix))
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults returns o with its zero fields filled in.
+func (o Options) withDefaults() Options {
+	o.Limits = o.Limits.withDefaults()
+	fill(&o.Queue.Count, 65536)
+	fill(&o.Queue.Bytes, 64<<20)
+	fill(&o.Heartbeat, 2*time.Second)
+	fill(&o.PeerTimeout, max(3*o.Heartbeat, time.Millisecond))
+	fill(&o.WriteTimeout, 10*time.Second)
+	fill(&o.HandshakeTimeout, 5*time.Second)
+	fill(&o.MaxHandshakes, 128)
+	fill(&o.MaxPeers, 4096)
+	fill(&o.Backoff.Min, 50*time.Millisecond)
+	fill(&o.Backoff.Max, max(2*time.Second, o.Backoff.Min))
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func (l Limits) withDefaults() Limits {
+	fill(&l.MaxFrame, 64<<20)
+	fill(&l.MaxMessage, max(l.MaxFrame, 64<<20))
+	fill(&l.MaxFrames, 1024)
+	return l
+}
+
+// fill sets a zero field to its default.
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// beats reports whether heartbeats are switched on.
+func (o *Options) beats() bool { return o.Heartbeat > 0 }
+
+// ttl is PeerTimeout as PING carries it, in tenths of a second.
+func (o *Options) ttl() uint16 {
+	tenths := (o.PeerTimeout + 100*time.Millisecond - 1) / (100 * time.Millisecond)
+	return uint16(min(tenths, math.MaxUint16))
+}

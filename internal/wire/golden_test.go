@@ -1,0 +1,88 @@
+package wire_test
+
+import (
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden frames anew; review the difference")
+
+// The golden frames are part of docs/protocol.md: a change of one is a change
+// of the protocol.
+func TestGoldenFrames(t *testing.T) {
+	for name, made := range goldens() {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("testdata", "golden", name+".hex")
+			if *rewrite {
+				require.NoError(t, os.WriteFile(path, []byte(dump(made)), 0o644))
+			}
+			want, err := os.ReadFile(path)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), dump(made))
+		})
+	}
+}
+
+// goldens are frames by name: those of the info frame start with "info".
+func goldens() map[string][]byte {
+	job := wire.Key{Instance: 0x1122334455667788, ID: 7, Time: 0x6543210f}
+	prime := wire.Info{ID: 7, Time: 0x6543210f, Version: 1, KeepAlive: true}
+	answered := prime
+	answered.Code, answered.KeepAlive, answered.Close = 200, false, true
+	extended := prime
+	extended.Extend()
+	extended.Instance = job.Instance
+	full := fullInfo(extended)
+	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
+	withdraw := beat
+	withdraw.Withdraw = true
+	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000}
+	compat := status
+	compat.Prime = true
+	return map[string][]byte{
+		"info-prime":      prime.AppendTo(nil),
+		"info-prime-200":  answered.AppendTo(nil),
+		"info-extended":   extended.AppendTo(nil),
+		"info-full":       full.AppendTo(nil),
+		"beat":            beat.AppendTo(nil),
+		"beat-withdraw":   withdraw.AppendTo(nil),
+		"interrupt":       wire.AppendInterrupt(nil, job),
+		"interrupt-prime": wire.AppendInterrupt(nil, wire.Key{ID: 7, Time: 0x6543210f}),
+		"status":          status.AppendTo(nil),
+		"status-prime":    compat.AppendTo(nil),
+	}
+}
+
+// fullInfo fills every field to its bound.
+func fullInfo(i wire.Info) wire.Info {
+	i.Flags = wire.Repeatable | wire.Head
+	i.Attempt, i.Priority = 2, 1
+	i.Deadline = 1700000000123456
+	i.Client, i.Hops, i.Part, i.Slot = 0xdeadbeef, 70000, 5, 4095
+	i.SetField(wire.FrontName, []byte(strings.Repeat("f", wire.MaxFrontName)))
+	i.SetField(wire.RequestID, []byte(strings.Repeat("r", wire.MaxRequestID)))
+	i.SetField(wire.TraceContext, make([]byte, 26))
+	i.SetField(wire.Visits, make([]byte, 64))
+	i.SetField(wire.Trail, make([]byte, 32))
+	return i
+}
+
+// dump gives bytes as lines of up to 16, with their offsets.
+func dump(b []byte) string {
+	var s strings.Builder
+	for at := 0; at < len(b); at += 16 {
+		line := b[at:min(at+16, len(b))]
+		s.WriteString(strings.TrimRight(hex.Dump(line)[10:58], " "))
+		s.WriteString("\n")
+	}
+	return s.String()
+}

@@ -1,0 +1,192 @@
+package wire_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+func TestInfoRoundTrip(t *testing.T) {
+	for name, frame := range goldens() {
+		if name[:4] != "info" {
+			continue
+		}
+		i, err := wire.ParseInfo(frame)
+		require.NoError(t, err, name)
+		assert.Equal(t, frame, i.AppendTo(nil), name)
+	}
+}
+
+func TestFullInfoFits(t *testing.T) {
+	i := wire.Info{}
+	require.True(t, i.Extend())
+	full := fullInfo(i)
+	assert.Equal(t, 252, len(full.AppendTo(nil)))
+	for _, tag := range []wire.Tag{wire.FrontName, wire.RequestID, wire.TraceContext, wire.Visits, wire.Trail} {
+		assert.NotEmpty(t, full.Field(tag))
+	}
+	assert.False(t, full.SetField(99, []byte("xy")), "255 bytes are the limit")
+	assert.True(t, full.SetField(99, []byte("x")))
+}
+
+func TestForeignBytesAreHandedOn(t *testing.T) {
+	base := []byte{1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0, 0}
+	for _, tail := range []string{"", "x", "BFL", "junk behind the frame", "bfly and more"} {
+		frame := append(bytes.Clone(base), tail...)
+		i, err := wire.ParseInfo(frame)
+		require.NoError(t, err)
+		assert.Equal(t, frame, i.AppendTo(nil))
+		assert.Equal(t, tail == "", i.Extend(), "only a frame without a tail can be extended")
+	}
+	for n := 8; n < 12; n++ {
+		i, err := wire.ParseInfo(base[:n])
+		require.NoError(t, err)
+		assert.Equal(t, base[:n], i.AppendTo(nil))
+		require.True(t, i.Extend())
+		again, err := wire.ParseInfo(i.AppendTo(nil))
+		require.NoError(t, err)
+		assert.Equal(t, i.Key(), again.Key())
+	}
+}
+
+func TestBadInfoFrames(t *testing.T) {
+	extended := goldens()["info-extended"]
+	for want, frame := range map[string][]byte{
+		"7 bytes are too few":          make([]byte, 7),
+		"0 bytes are too few":          nil,
+		"extension ends early":         extended[:51],
+		"extension version 2":          with(extended, 16, 2),
+		"field ends behind the frame":  append(bytes.Clone(extended), 1),
+		"field ends behind the frame ": append(bytes.Clone(extended), 1, 2, 3),
+		"tag 0 is no field":            append(bytes.Clone(extended), 0, 0),
+		"256 bytes are too many":       append(bytes.Clone(extended), make([]byte, 204)...),
+	} {
+		_, err := wire.ParseInfo(frame)
+		var bad *wire.InfoError
+		require.ErrorAs(t, err, &bad, want)
+		assert.ErrorContains(t, err, want[:len(want)-1])
+	}
+}
+
+func with(b []byte, at int, v byte) []byte {
+	b = bytes.Clone(b)
+	b[at] = v
+	return b
+}
+
+func TestUnknownFieldsAndFlagsAreKept(t *testing.T) {
+	frame := append(bytes.Clone(goldens()["info-extended"]), 77, 3, 'a', 'b', 'c', 78, 0)
+	frame[17] |= 0x80
+	frame[51] = 9
+	i, err := wire.ParseInfo(frame)
+	require.NoError(t, err)
+	assert.Equal(t, frame, i.AppendTo(nil))
+	copied := i
+	require.True(t, i.SetField(wire.FrontName, []byte("east")))
+	assert.Nil(t, copied.Field(wire.FrontName), "copies stay as they were")
+	assert.Equal(t, "abc", string(i.Field(77)))
+	require.True(t, i.SetField(wire.FrontName, nil))
+	assert.Equal(t, frame, i.AppendTo(nil))
+}
+
+func TestDeadlines(t *testing.T) {
+	var e wire.Ext
+	_, ok := e.DeadlineTime()
+	assert.False(t, ok)
+	at := time.Now()
+	e.SetDeadline(at)
+	got, ok := e.DeadlineTime()
+	assert.True(t, ok)
+	assert.WithinDuration(t, at, got, time.Microsecond)
+	e.SetDeadline(time.Time{})
+	assert.Zero(t, e.Deadline)
+}
+
+func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
+	g := goldens()
+	for _, name := range []string{"beat", "beat-withdraw"} {
+		b, err := wire.ParseBeat(g[name])
+		require.NoError(t, err)
+		assert.Equal(t, g[name], b.AppendTo(nil))
+	}
+	for _, name := range []string{"status", "status-prime"} {
+		s, err := wire.ParseStatus(g[name])
+		require.NoError(t, err)
+		assert.Equal(t, g[name], s.AppendTo(nil))
+	}
+	for _, name := range []string{"interrupt", "interrupt-prime"} {
+		k, err := wire.ParseInterrupt(g[name])
+		require.NoError(t, err)
+		assert.Equal(t, g[name], wire.AppendInterrupt(nil, k))
+	}
+	for _, bad := range [][]byte{nil, g["beat"][:31], with(g["beat"], 0, 'X'), with(g["beat"], 4, 2)} {
+		_, err := wire.ParseBeat(bad)
+		assert.Error(t, err)
+	}
+	for _, bad := range [][]byte{nil, g["status"][:27], with(g["status"], 0, 'X'), with(g["status"], 4, 2)} {
+		_, err := wire.ParseStatus(bad)
+		assert.Error(t, err)
+	}
+	_, err := wire.ParseInterrupt(make([]byte, 7))
+	assert.Error(t, err)
+}
+
+func FuzzParseInfo(f *testing.F) {
+	for _, frame := range goldens() {
+		f.Add(frame)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		i, err := wire.ParseInfo(b)
+		if err != nil {
+			return
+		}
+		out := i.AppendTo(nil)
+		if len(out) > max(len(b), wire.MaxInfo) {
+			t.Fatalf("%d bytes became %d", len(b), len(out))
+		}
+		again, err := wire.ParseInfo(out)
+		if err != nil {
+			t.Fatalf("written and not read: %v", err)
+		}
+		if !bytes.Equal(out, again.AppendTo(nil)) {
+			t.Fatal("not stable")
+		}
+		for tag := range 256 {
+			_ = i.Field(wire.Tag(tag))
+		}
+		i.Extend()
+		i.SetField(wire.FrontName, []byte("name"))
+		_ = i.Key().String()
+	})
+}
+
+func FuzzParseFrames(f *testing.F) {
+	for _, frame := range goldens() {
+		f.Add(frame)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if beat, err := wire.ParseBeat(b); err == nil && !bytes.Equal(beat.AppendTo(nil), b[:32]) {
+			t.Fatal("beat changed")
+		}
+		_, _ = wire.ParseStatus(b)
+		_, _ = wire.ParseInterrupt(b)
+	})
+}
+
+func BenchmarkInfo(b *testing.B) {
+	frame := goldens()["info-extended"]
+	buf := make([]byte, 0, wire.MaxInfo)
+	b.ReportAllocs()
+	for b.Loop() {
+		i, err := wire.ParseInfo(frame)
+		if err != nil {
+			b.Fatal(err)
+		}
+		buf = i.AppendTo(buf[:0])
+	}
+}

@@ -1,0 +1,100 @@
+package loopback
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+// Remote is a stage in another process: a DEALER connection to its proxy. It
+// is a Stage and safe for concurrent use.
+type Remote struct {
+	dialer *transport.Dialer
+
+	mu    sync.Mutex // guards state
+	state RemoteState
+}
+
+// RemoteState is what is known of a stage's proxy.
+type RemoteState struct {
+	Connected bool
+	Butterfly bool        // the proxy announced itself; else it is prime_server's
+	Status    wire.Status // the last it told; zero before, and from prime_server
+	Told      time.Time   // when it told so; zero before
+}
+
+// NewRemote validates and acquires nothing. Jobs may be submitted before and
+// while it runs: they wait in a bounded queue for the proxy.
+func NewRemote(endpoint string, o transport.Options) (*Remote, error) {
+	o.Socket = transport.Dealer
+	r := &Remote{}
+	d, err := transport.NewDialer(endpoint, o, r)
+	if err != nil {
+		return nil, fmt.Errorf("loopback: stage: %w", err)
+	}
+	r.dialer = d
+	return r, nil
+}
+
+// Run keeps the connection until ctx ends, and joins what it started.
+func (r *Remote) Run(ctx context.Context) error { return r.dialer.Run(ctx) }
+
+// Flush waits until every job submitted so far has reached the kernel, or ctx ends.
+func (r *Remote) Flush(ctx context.Context) error { return r.dialer.Flush(ctx) }
+
+// Submit implements Stage. The error is that of transport.Dialer.Send.
+func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
+	frames := job.Payload.Frames()
+	m := make(transport.Message, 1, 1+len(frames))
+	m[0] = job.Info.AppendTo(make([]byte, 0, wire.MaxInfo))
+	return r.dialer.Send(append(m, frames...), sent)
+}
+
+// State returns what is known of the stage's proxy.
+func (r *Remote) State() RemoteState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+// Prime reports whether requests have to keep to what prime_server's parser
+// survives: the proxy is prime_server's, or has told of such workers.
+func (r *Remote) Prime() bool {
+	s := r.State()
+	return s.Connected && !s.Butterfly || s.Status.Prime
+}
+
+// PeerUp implements transport.Handler.
+func (r *Remote) PeerUp(p *transport.Peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state = RemoteState{Connected: true, Butterfly: p.Instance() != 0}
+}
+
+// PeerDown implements transport.Handler.
+func (r *Remote) PeerDown(*transport.Peer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state = RemoteState{}
+}
+
+// Receive implements transport.Handler: butterfly's proxies tell their status,
+// and whatever else comes is not for us.
+func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
+	for _, m := range batch {
+		if len(m) != 1 {
+			continue
+		}
+		s, err := wire.ParseStatus(m[0])
+		if err != nil {
+			continue
+		}
+		r.mu.Lock()
+		r.state.Status, r.state.Told = s, time.Now()
+		r.mu.Unlock()
+	}
+}

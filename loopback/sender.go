@@ -1,0 +1,110 @@
+package loopback
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+// FrontEndpoint names a front's socket. Name matters only where there are
+// several fronts and some of them does not announce its instance.
+type FrontEndpoint struct{ Name, Endpoint string }
+
+// Sender sends answers back to the fronts that wait for them, over one PUSH
+// connection to each. It is the worker's and the proxy's side of the loopback,
+// an Answerer, and safe for concurrent use.
+type Sender struct{ fronts []*frontLink }
+
+// frontLink is the connection to one front.
+type frontLink struct {
+	name     string
+	dialer   *transport.Dialer
+	instance atomic.Uint64 // of the front at the other end now; 0: unknown, or prime_server's
+}
+
+// NewSender validates and acquires nothing. Answers may be given to it before
+// and while it runs: they wait in a bounded queue for the front.
+func NewSender(fronts []FrontEndpoint, o transport.Options) (*Sender, error) {
+	o.Socket = transport.Push
+	s := &Sender{}
+	for _, f := range fronts {
+		link := &frontLink{name: f.Name}
+		d, err := transport.NewDialer(f.Endpoint, o, link)
+		if err != nil {
+			return nil, fmt.Errorf("loopback: sender: %w", err)
+		}
+		link.dialer = d
+		s.fronts = append(s.fronts, link)
+	}
+	return s, nil
+}
+
+// Run keeps the connections until ctx ends, and joins what it started.
+func (s *Sender) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range s.fronts {
+		g.Go(func() error { return l.dialer.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+// Flush waits until every answer given so far has reached the kernel, or ctx ends.
+func (s *Sender) Flush(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range s.fronts {
+		g.Go(func() error { return l.dialer.Flush(ctx) })
+	}
+	return g.Wait()
+}
+
+// Answer queues a for its front. The error is a *NoFrontError or that of
+// transport.Dialer.Send; then the caller keeps a.
+func (s *Sender) Answer(a Answer, sent transport.Notifier) error {
+	link := s.front(&a.Info)
+	if link == nil {
+		return &NoFrontError{a.Info.Key(), string(a.Info.Field(wire.FrontName))}
+	}
+	frames := a.Payload.Frames()
+	m := make(transport.Message, 1, 1+len(frames))
+	m[0] = a.Info.AppendTo(make([]byte, 0, wire.MaxInfo))
+	return link.dialer.Send(append(m, frames...), sent)
+}
+
+// front picks the front of a job: by its instance, else by its name; a single
+// front waits for everything.
+func (s *Sender) front(i *wire.Info) *frontLink {
+	if len(s.fronts) == 1 {
+		return s.fronts[0]
+	}
+	if !i.Extended {
+		return nil
+	}
+	for _, l := range s.fronts {
+		if i.Instance != 0 && l.instance.Load() == i.Instance {
+			return l
+		}
+	}
+	if name := i.Field(wire.FrontName); name != nil {
+		for _, l := range s.fronts {
+			if l.name == string(name) {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+// PeerUp implements transport.Handler.
+func (l *frontLink) PeerUp(p *transport.Peer) { l.instance.Store(p.Instance()) }
+
+// Receive implements transport.Handler: PULL sockets send nothing.
+func (l *frontLink) Receive(*transport.Peer, []transport.Message) {}
+
+// PeerDown implements transport.Handler. The instance stays: answers to a
+// front that is away for a moment wait for it.
+func (l *frontLink) PeerDown(*transport.Peer, error) {}

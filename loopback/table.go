@@ -1,0 +1,334 @@
+package loopback
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+// Defaults of a TableConfig.
+const (
+	DefaultMaxPending      = 10_000
+	DefaultMaxPendingBytes = 256 << 20
+)
+
+// TableConfig configures a Table.
+type TableConfig struct {
+	// Instance is the random number of this start, by which workers and
+	// proxies tell this front's requests from its predecessor's. 0: made.
+	Instance uint64
+	// FrontName tells several fronts of one pipeline apart; at most 28 bytes.
+	// Empty where there is one front.
+	FrontName string
+	// MaxPending bounds the open requests; 0: DefaultMaxPending. More cost
+	// memory and wait longer; fewer are refused earlier.
+	MaxPending int
+	// MaxPendingBytes bounds the bytes of their bodies; 0: DefaultMaxPendingBytes.
+	MaxPendingBytes int64
+}
+
+func (c TableConfig) withDefaults() TableConfig {
+	if c.Instance == 0 {
+		c.Instance = NewInstance()
+	}
+	if c.MaxPending == 0 {
+		c.MaxPending = DefaultMaxPending
+	}
+	if c.MaxPendingBytes == 0 {
+		c.MaxPendingBytes = DefaultMaxPendingBytes
+	}
+	return c
+}
+
+// NewInstance returns a random number, not 0, that names one start of a process.
+func NewInstance() uint64 {
+	for {
+		if n := rand.Uint64(); n != 0 {
+			return n
+		}
+	}
+}
+
+// Stats counts what became of requests since the table was made.
+type Stats struct {
+	Opened    uint64 // requests taken
+	Answered  uint64 // by an answer
+	Expired   uint64 // by their deadline
+	Abandoned uint64 // by their client
+	Failed    uint64 // not submitted, or stopped hard
+	Refused   uint64 // over a bound, or draining
+	Late      uint64 // answers to requests no longer open, or never opened here
+}
+
+// Table holds the open requests of one front. It is safe for concurrent use.
+//
+// Every request opened ends exactly once: by the first answer, its deadline,
+// its client's leaving, or a hard stop. In the last three cases the table's
+// interrupters are told its key.
+type Table struct {
+	cfg   TableConfig
+	told  []Interrupter
+	wake  chan struct{} // a deadline earlier than armed was added
+	pool  sync.Pool
+	empty chan struct{} // closed once draining and nothing is open
+
+	mu        sync.Mutex // guards the fields below and every Pending's state
+	open      map[uint32]*Pending
+	deadlines deadlineHeap
+	armed     time.Time // when Run's timer fires next
+	lastID    uint32
+	bytes     int64
+	draining  bool
+	closed    bool
+	stats     Stats
+}
+
+// NewTable validates cfg and returns an empty table. Deadlines are kept while
+// Run runs.
+func NewTable(cfg TableConfig) (*Table, error) {
+	cfg = cfg.withDefaults()
+	switch {
+	case len(cfg.FrontName) > wire.MaxFrontName:
+		return nil, fmt.Errorf("loopback: front name %q has %d bytes, at most %d fit the envelope", cfg.FrontName, len(cfg.FrontName), wire.MaxFrontName)
+	case cfg.MaxPending < 0:
+		return nil, fmt.Errorf("loopback: max pending %d is negative", cfg.MaxPending)
+	case cfg.MaxPendingBytes < 0:
+		return nil, fmt.Errorf("loopback: max pending bytes %d is negative", cfg.MaxPendingBytes)
+	}
+	return &Table{
+		cfg:    cfg,
+		wake:   make(chan struct{}, 1),
+		empty:  make(chan struct{}),
+		open:   make(map[uint32]*Pending),
+		lastID: rand.Uint32(),
+	}, nil
+}
+
+// Instance returns the random number of this start.
+func (t *Table) Instance() uint64 { return t.cfg.Instance }
+
+// Notify adds to those told the keys of requests that end without an answer.
+// Call it before Run and Open.
+func (t *Table) Notify(i Interrupter) { t.told = append(t.told, i) }
+
+// Ask describes a request to open.
+type Ask struct {
+	Bytes    int       // of the request's body, counted against MaxPendingBytes
+	Now      time.Time // the zero time: read the clock
+	Deadline time.Time // the zero time: none
+}
+
+// Open takes a request. The caller must Wait for it and Release it. The error
+// is a *FullError, ErrDraining or ErrClosed.
+func (t *Table) Open(a Ask) (*Pending, error) {
+	if a.Now.IsZero() {
+		a.Now = time.Now()
+	}
+	p, _ := t.pool.Get().(*Pending)
+	if p == nil {
+		p = &Pending{table: t, done: make(chan struct{}, 1)}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.admit(int64(a.Bytes)); err != nil {
+		t.stats.Refused++
+		return nil, err
+	}
+	p.info = wire.Info{ID: t.freeID(), Time: uint32(a.Now.Unix()), Version: 1, Extended: true}
+	p.info.Instance = t.cfg.Instance
+	p.info.SetDeadline(a.Deadline)
+	if t.cfg.FrontName != "" {
+		p.info.SetField(wire.FrontName, []byte(t.cfg.FrontName))
+	}
+	p.bytes, p.deadline, p.ended, p.heapIndex = int64(a.Bytes), a.Deadline, false, -1
+	t.open[p.info.ID] = p
+	t.bytes += p.bytes
+	t.stats.Opened++
+	if !a.Deadline.IsZero() {
+		t.watch(p)
+	}
+	return p, nil
+}
+
+func (t *Table) admit(bytes int64) error {
+	switch {
+	case t.closed:
+		return ErrClosed
+	case t.draining:
+		return ErrDraining
+	case len(t.open) >= t.cfg.MaxPending:
+		return &FullError{"requests", int64(t.cfg.MaxPending)}
+	case t.bytes+bytes > t.cfg.MaxPendingBytes:
+		return &FullError{"bytes", t.cfg.MaxPendingBytes}
+	}
+	return nil
+}
+
+// freeID returns the next number that no open request bears. Numbers wrap
+// around; a request may be open for longer than a turn takes.
+func (t *Table) freeID() uint32 {
+	for {
+		t.lastID++
+		if _, used := t.open[t.lastID]; !used {
+			return t.lastID
+		}
+	}
+}
+
+// watch adds p to the deadlines, and wakes Run if it sleeps for too long.
+func (t *Table) watch(p *Pending) {
+	t.deadlines.push(p)
+	if t.armed.IsZero() || p.deadline.Before(t.armed) {
+		t.armed = p.deadline
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Answer ends the request that a's info frame names. If it is not open any
+// more, or never was here, the answer is counted and dropped. It never fails.
+func (t *Table) Answer(a Answer, sent transport.Notifier) error {
+	t.mu.Lock()
+	if p := t.find(&a.Info); p != nil {
+		p.answer = a
+		t.stats.Answered++
+		t.end(p, nil)
+	} else {
+		t.stats.Late++
+	}
+	t.mu.Unlock()
+	if sent != nil {
+		sent.Sent(nil)
+	}
+	return nil
+}
+
+// find returns the open request of an info frame. The whole key has to match:
+// running numbers alone can be guessed, and meet a restarted front's.
+func (t *Table) find(i *wire.Info) *Pending {
+	p := t.open[i.ID]
+	if p == nil || p.info.Key() != i.Key() {
+		return nil
+	}
+	return p
+}
+
+// end takes p out of the table and wakes its waiter.
+func (t *Table) end(p *Pending, err error) {
+	delete(t.open, p.info.ID)
+	if p.heapIndex >= 0 {
+		t.deadlines.remove(p)
+	}
+	t.bytes -= p.bytes
+	p.err, p.ended = err, true
+	p.done <- struct{}{}
+	if t.draining && len(t.open) == 0 {
+		close(t.empty)
+	}
+}
+
+// interrupt tells everybody that nobody waits for key any more. It must run
+// without the lock: interrupters may come back to the table.
+func (t *Table) interrupt(key wire.Key) {
+	for _, i := range t.told {
+		i.Interrupt(key)
+	}
+}
+
+// Run ends requests whose deadline passes, until ctx ends. Then it ends every
+// open request with ErrClosed and refuses new ones. It returns nil.
+func (t *Table) Run(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if wait, any := t.expire(time.Now()); any {
+			timer.Reset(wait)
+		}
+		select {
+		case <-ctx.Done():
+			t.close()
+			return nil
+		case <-t.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// expire ends what is due and returns how long to sleep, if there is anything
+// to wait for.
+func (t *Table) expire(now time.Time) (time.Duration, bool) {
+	for {
+		t.mu.Lock()
+		p := t.deadlines.first()
+		if p == nil {
+			t.armed = time.Time{}
+			t.mu.Unlock()
+			return 0, false
+		}
+		if p.deadline.After(now) {
+			t.armed = p.deadline
+			t.mu.Unlock()
+			return p.deadline.Sub(now), true
+		}
+		key := p.info.Key()
+		t.stats.Expired++
+		t.end(p, ErrDeadline)
+		t.mu.Unlock()
+		t.interrupt(key)
+	}
+}
+
+func (t *Table) close() {
+	t.mu.Lock()
+	t.closed = true
+	keys := make([]wire.Key, 0, len(t.open))
+	for _, p := range t.open {
+		keys = append(keys, p.info.Key())
+		t.stats.Failed++
+		t.end(p, ErrClosed)
+	}
+	t.mu.Unlock()
+	for _, k := range keys {
+		t.interrupt(k)
+	}
+}
+
+// Drain refuses new requests from now on and waits until none is open or ctx
+// ends. It may be called more than once.
+func (t *Table) Drain(ctx context.Context) error {
+	t.mu.Lock()
+	if !t.draining {
+		t.draining = true
+		if len(t.open) == 0 {
+			close(t.empty)
+		}
+	}
+	t.mu.Unlock()
+	select {
+	case <-t.empty:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("loopback: draining with %d requests open: %w", t.Len(), context.Cause(ctx))
+	}
+}
+
+// Len returns the number of open requests.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// Stats returns the counters.
+func (t *Table) Stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stats
+}

@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// Client submits jobs to a stage and awaits their answers, without HTTP. It is
+// safe for concurrent use.
+type Client struct {
+	table *loopback.Table
+	stage loopback.Stage
+}
+
+// NewClient returns a client that submits to stage; the answers come to table,
+// which must run.
+func NewClient(table *loopback.Table, stage loopback.Stage) *Client {
+	return &Client{table: table, stage: stage}
+}
+
+// Answer is what the pipeline made of a job.
+type Answer struct{ payload wire.Payload }
+
+// Bytes returns the answer as it travels: the text of an HTTP response, or
+// what a worker in another language put there.
+func (a Answer) Bytes() []byte {
+	if f := a.payload.Frames(); len(f) > 0 {
+		return f[0]
+	}
+	return nil
+}
+
+// Response returns the answer as an HTTP response, as Reply gave it.
+func (a Answer) Response() (*Response, error) {
+	if r, ok := a.payload.(*httptext.Response); ok {
+		return r, nil
+	}
+	return httptext.ParseResponse(a.Bytes())
+}
+
+// Do submits one job and waits for its answer. The job's deadline is ctx's;
+// when ctx ends first the job is interrupted and ctx's error returned. The
+// error of submission wraps that of the stage or a *loopback.FullError.
+func (c *Client) Do(ctx context.Context, frames ...[]byte) (Answer, error) {
+	if len(frames) == 0 {
+		return Answer{}, fmt.Errorf("pipeline: a job has at least one frame")
+	}
+	payload := wire.Frames(frames)
+	deadline, _ := ctx.Deadline()
+	p, err := c.table.Open(loopback.Ask{Bytes: payload.Size(), Deadline: deadline})
+	if err != nil {
+		return Answer{}, fmt.Errorf("pipeline: submitting a job: %w", err)
+	}
+	defer p.Release()
+	job := &loopback.Job{Info: *p.Info(), Payload: payload, Size: payload.Size()}
+	if err := c.stage.Submit(job, nil); err != nil {
+		p.Fail(err)
+		<-p.Done()
+		return Answer{}, fmt.Errorf("pipeline: submitting a job: %w", err)
+	}
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		p.Abandon(context.Cause(ctx))
+		<-p.Done()
+	}
+	a, err := p.Result()
+	return Answer{a.Payload}, err
+}

@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// FrontConfig configures a Front. Endpoints are tcp://host:port or
+// ipc:///path.
+type FrontConfig struct {
+	// HTTP configures the server; its Table, Stage, Ready and Compat are set
+	// here.
+	HTTP httpfront.Config
+	// Table names the front and bounds the open requests.
+	Table loopback.TableConfig
+	// Proxy is the upstream endpoint of the first stage's proxy.
+	Proxy string
+	// Watch are the upstream endpoints of other stages' proxies: the front is
+	// ready only while they are.
+	Watch []string
+	// Loopback and Interrupt are the endpoints that the front binds.
+	Loopback, Interrupt string
+	// Transport bounds the connections; its zero value has the defaults.
+	Transport transport.Options
+	// Logger gets what is wrong; nil: nothing.
+	Logger *slog.Logger
+}
+
+// Front is an HTTP front whose stages are other processes.
+type Front struct {
+	table     *loopback.Table
+	collector *loopback.Collector
+	publisher *loopback.Publisher
+	stages    []*remoteStage // the first takes the requests
+	http      *httpfront.Front
+}
+
+// remoteStage is a stage's proxy and where it is.
+type remoteStage struct {
+	*loopback.Remote
+	endpoint string
+}
+
+// NewFront validates cfg and acquires nothing.
+func NewFront(cfg FrontConfig) (*Front, error) {
+	table, err := loopback.NewTable(cfg.Table)
+	if err != nil {
+		return nil, err
+	}
+	o := cfg.Transport
+	o.Instance, o.Logger = table.Instance(), cfg.Logger
+	f := &Front{table: table}
+	if f.collector, err = loopback.NewCollector(cfg.Loopback, o, table); err != nil {
+		return nil, err
+	}
+	if f.publisher, err = loopback.NewPublisher(cfg.Interrupt, o); err != nil {
+		return nil, err
+	}
+	table.Notify(f.publisher)
+	for _, e := range append([]string{cfg.Proxy}, cfg.Watch...) {
+		r, err := loopback.NewRemote(e, o)
+		if err != nil {
+			return nil, err
+		}
+		f.stages = append(f.stages, &remoteStage{r, e})
+	}
+	cfg.HTTP.Table, cfg.HTTP.Stage = table, f.stages[0]
+	cfg.HTTP.Ready, cfg.HTTP.Compat = f.unready, f.prime
+	cfg.HTTP.Logger = cfg.Logger
+	f.http, err = httpfront.New(cfg.HTTP)
+	return f, err
+}
+
+// unready says why requests cannot be served now: a proxy that is away, or one
+// that has no workers.
+func (f *Front) unready() error {
+	var errs []error
+	for _, s := range f.stages {
+		state := s.State()
+		switch {
+		case !state.Connected:
+			errs = append(errs, fmt.Errorf("the proxy at %s is not connected", s.endpoint))
+		case state.Butterfly && state.Told.IsZero():
+			errs = append(errs, fmt.Errorf("the proxy at %s has not told its status yet", s.endpoint))
+		case state.Butterfly && state.Status.Workers == 0:
+			errs = append(errs, fmt.Errorf("the proxy at %s has no workers", s.endpoint))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// prime reports whether a prime_server worker may get a request's text.
+func (f *Front) prime() bool { return f.stages[0].Prime() }
+
+// Run binds the addresses and serves until Shutdown has ended, or ctx ends,
+// which is the hard stop. It joins all that it started. It may run once.
+func (f *Front) Run(ctx context.Context) error {
+	background := []func(context.Context) error{f.table.Run, f.collector.Run, f.publisher.Run}
+	for _, s := range f.stages {
+		background = append(background, s.Run)
+	}
+	ready := []<-chan struct{}{f.collector.Ready(), f.publisher.Ready()}
+	return around(ctx, f.http.Run, ready, background...)
+}
+
+// Ready returns a channel that is closed once requests are accepted.
+func (f *Front) Ready() <-chan struct{} { return f.http.Ready() }
+
+// Addr returns the address listened on, or nil before Ready.
+func (f *Front) Addr() net.Addr { return f.http.Addr() }
+
+// Endpoints returns the bound loopback and interrupt endpoints; only after Ready.
+func (f *Front) Endpoints() (loopback, interrupt string) {
+	return f.collector.Endpoint(), f.publisher.Endpoint()
+}
+
+// Shutdown accepts no new requests, answers those accepted, and waits until
+// Run has closed the front, or ctx ends. Cancel Run's context for the hard stop.
+func (f *Front) Shutdown(ctx context.Context) error { return f.http.Shutdown(ctx) }

@@ -1,0 +1,187 @@
+// Package cluster builds running pipelines out of the other rooms: a whole one
+// in this process, or the front of one whose stages are other processes.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/butterfly-zmq/butterfly/pipeline"
+	"github.com/butterfly-zmq/butterfly/proxy"
+)
+
+// Stage describes one stage of a pipeline in this process.
+type Stage struct {
+	// Name is the stage's, unique in its pipeline.
+	Name string
+	// Handler does its jobs.
+	Handler pipeline.Handler
+	// Slots is the number of jobs done at a time; 0: one per core.
+	Slots int
+	// Next names the stages to which Handler may forward; its own too.
+	Next []string
+}
+
+// StagesConfig configures Stages.
+type StagesConfig struct {
+	// Stages are the pipeline's, at least one. Requests enter by the first.
+	Stages []Stage
+	// Table holds the open requests. The caller runs it.
+	Table *loopback.Table
+	// Logger gets what is wrong with handlers and jobs; nil: nothing.
+	Logger *slog.Logger
+}
+
+// Stages are the stages of a pipeline in one process: jobs go from hand to
+// hand without being encoded, and without goroutines between the workers.
+type Stages struct {
+	entry loopback.Stage
+	all   []*localStage
+}
+
+// localStage is one running stage.
+type localStage struct {
+	name  string
+	queue *proxy.Local
+	pool  *pipeline.Pool
+}
+
+// NewStages validates cfg and starts nothing. It registers the stages with the
+// table, so that interrupts reach them.
+func NewStages(cfg StagesConfig) (*Stages, error) {
+	if len(cfg.Stages) == 0 {
+		return nil, errors.New("cluster: a pipeline has at least one stage")
+	}
+	queues := make(map[string]*proxy.Local, len(cfg.Stages))
+	for _, c := range cfg.Stages {
+		if _, twice := queues[c.Name]; twice {
+			return nil, fmt.Errorf("cluster: two stages are named %q", c.Name)
+		}
+		queues[c.Name] = proxy.NewLocal(proxy.LocalConfig{})
+	}
+	s := &Stages{entry: queues[cfg.Stages[0].Name]}
+	for _, c := range cfg.Stages {
+		next, err := edges(c, queues)
+		if err != nil {
+			return nil, err
+		}
+		queue := queues[c.Name]
+		pool, err := pipeline.NewPool(pipeline.PoolConfig{
+			Stage:    c.Name,
+			Handler:  c.Handler,
+			Slots:    c.Slots,
+			Slot:     func(int) loopback.Slot { return queue.Slot() },
+			Next:     next,
+			Loopback: cfg.Table,
+			Logger:   cfg.Logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.all = append(s.all, &localStage{c.Name, queue, pool})
+		cfg.Table.Notify(queue)
+		cfg.Table.Notify(pool)
+	}
+	return s, nil
+}
+
+func edges(c Stage, queues map[string]*proxy.Local) (map[string]loopback.Stage, error) {
+	next := make(map[string]loopback.Stage, len(c.Next))
+	for _, name := range c.Next {
+		queue, ok := queues[name]
+		if !ok {
+			return nil, fmt.Errorf("cluster: stage %q names a next stage %q, which does not exist", c.Name, name)
+		}
+		next[name] = queue
+	}
+	return next, nil
+}
+
+// Entry returns the stage by which requests enter.
+func (s *Stages) Entry() loopback.Stage { return s.entry }
+
+// Run works until Shutdown has ended, or ctx ends, which is the hard stop. It
+// joins all that it started.
+func (s *Stages) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		for _, st := range s.all {
+			st.queue.Close()
+		}
+	})
+	defer stop()
+	var g errgroup.Group
+	for _, st := range s.all {
+		g.Go(func() error { return st.pool.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+// Shutdown lets the stages finish what was submitted, the first stage first,
+// and closes them. When ctx ends first it closes them at once and returns its
+// error. In a pipeline with cycles the front has to be drained before.
+func (s *Stages) Shutdown(ctx context.Context) error {
+	var errs []error
+	for _, st := range s.all {
+		if err := st.queue.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("cluster: stage %q: %w", st.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// StageStats is what a stage has done.
+type StageStats struct {
+	Name string
+	pipeline.PoolStats
+}
+
+// Stats returns the counters of every stage, in the order of the configuration.
+func (s *Stages) Stats() []StageStats {
+	stats := make([]StageStats, 0, len(s.all))
+	for _, st := range s.all {
+		stats = append(stats, StageStats{st.name, st.pool.Stats()})
+	}
+	return stats
+}
+
+// Bench is a pipeline without HTTP: its stages, their table, and a client.
+type Bench struct {
+	*pipeline.Client
+	table  *loopback.Table
+	stages *Stages
+}
+
+// NewBench validates and starts nothing.
+func NewBench(stages []Stage, log *slog.Logger) (*Bench, error) {
+	table, err := loopback.NewTable(loopback.TableConfig{})
+	if err != nil {
+		return nil, err
+	}
+	s, err := NewStages(StagesConfig{Stages: stages, Table: table, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return &Bench{pipeline.NewClient(table, s.Entry()), table, s}, nil
+}
+
+// Run runs use with the pipeline running, and stops it afterwards: gracefully,
+// unless ctx ends. It returns use's error.
+func (b *Bench) Run(ctx context.Context, use func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer cancel()
+	parts.Go(func() { _ = b.table.Run(ctx) })
+	parts.Go(func() { _ = b.stages.Run(ctx) })
+	err := use(ctx)
+	return errors.Join(err, b.stages.Shutdown(ctx))
+}
+
+// Stats returns the counters of every stage.
+func (b *Bench) Stats() []StageStats { return b.stages.Stats() }

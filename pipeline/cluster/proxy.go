@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/butterfly-zmq/butterfly/proxy"
+)
+
+// ProxyConfig configures a Proxy. Endpoints are tcp://host:port or ipc:///path.
+type ProxyConfig struct {
+	// Stage names the stage in logs.
+	Stage string
+	// Upstream and Downstream are the endpoints that the proxy binds.
+	Upstream, Downstream string
+	// Fronts are the loopback endpoints of the fronts; without any, jobs that
+	// are lost or refused get no answer, as with prime_server.
+	Fronts []loopback.FrontEndpoint
+	// Interrupts are the interrupt endpoints of the fronts; without any,
+	// cancelled jobs stay queued.
+	Interrupts []string
+	// Transport bounds the connections; its zero value has the defaults.
+	Transport transport.Options
+	// Logger gets what is wrong; nil: nothing.
+	Logger *slog.Logger
+}
+
+// Proxy is the proxy of one stage with its way back to the fronts.
+type Proxy struct {
+	proxy *proxy.Proxy
+	back  *loopback.Sender
+	hears *loopback.Subscriber
+}
+
+// NewProxy validates cfg and acquires nothing.
+func NewProxy(cfg ProxyConfig) (*Proxy, error) {
+	o := cfg.Transport
+	o.Logger = cfg.Logger
+	if o.Instance == 0 {
+		o.Instance = loopback.NewInstance()
+	}
+	c := proxy.Config{
+		Stage:      cfg.Stage,
+		Upstream:   cfg.Upstream,
+		Downstream: cfg.Downstream,
+		Transport:  o,
+		Logger:     cfg.Logger,
+	}
+	p := &Proxy{}
+	var err error
+	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
+		return nil, err
+	}
+	if len(cfg.Fronts) > 0 {
+		c.Answerer, c.Render = p.back, refusal
+	}
+	if p.proxy, err = proxy.New(c); err != nil {
+		return nil, err
+	}
+	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy)
+	return p, err
+}
+
+// refusal is the text of an answer that a proxy makes.
+func refusal(info *wire.Info, status int, reason string) []byte {
+	return httptext.ErrorText(info, status, reason+" (request "+info.RequestID()+")")
+}
+
+// Run binds the endpoints and serves until Shutdown has ended, or ctx ends,
+// which is the hard stop. It joins all that it started. It may run once.
+func (p *Proxy) Run(ctx context.Context) error {
+	serve := func(ctx context.Context) error {
+		err := p.proxy.Run(ctx)
+		if ctx.Err() == nil {
+			_ = p.back.Flush(ctx)
+		}
+		return err
+	}
+	return around(ctx, serve, nil, p.back.Run, p.hears.Run)
+}
+
+// Ready returns a channel that is closed once both endpoints are bound.
+func (p *Proxy) Ready() <-chan struct{} { return p.proxy.Ready() }
+
+// Endpoints returns the bound endpoints; only after Ready.
+func (p *Proxy) Endpoints() (upstream, downstream string) {
+	return p.proxy.UpstreamEndpoint(), p.proxy.DownstreamEndpoint()
+}
+
+// Shutdown takes no new jobs from fronts and ends once none is queued or held,
+// or, hard, when ctx ends.
+func (p *Proxy) Shutdown(ctx context.Context) error { return p.proxy.Shutdown(ctx) }

@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+
+	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// WholeConfig configures a Whole.
+type WholeConfig struct {
+	// Stages are the pipeline's; requests enter by the first.
+	Stages []Stage
+	// HTTP configures the front; its Table and Stage are set here.
+	HTTP httpfront.Config
+	// Table bounds the open requests.
+	Table loopback.TableConfig
+	// Logger gets what is wrong; nil: nothing.
+	Logger *slog.Logger
+}
+
+// Whole is a whole pipeline in this process: the HTTP front and all stages.
+type Whole struct {
+	table  *loopback.Table
+	stages *Stages
+	front  *httpfront.Front
+}
+
+// NewWhole validates cfg and acquires nothing.
+func NewWhole(cfg WholeConfig) (*Whole, error) {
+	table, err := loopback.NewTable(cfg.Table)
+	if err != nil {
+		return nil, err
+	}
+	stages, err := NewStages(StagesConfig{Stages: cfg.Stages, Table: table, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	cfg.HTTP.Table, cfg.HTTP.Stage, cfg.HTTP.Logger = table, stages.Entry(), cfg.Logger
+	front, err := httpfront.New(cfg.HTTP)
+	if err != nil {
+		return nil, err
+	}
+	return &Whole{table, stages, front}, nil
+}
+
+// Run binds the address and serves until Shutdown has ended, or ctx ends, which
+// is the hard stop. It joins all that it started. It may run once.
+func (w *Whole) Run(ctx context.Context) error {
+	serve := func(ctx context.Context) error {
+		err := w.front.Run(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		return errors.Join(err, w.stages.Shutdown(ctx))
+	}
+	return around(ctx, serve, nil, w.table.Run, w.stages.Run)
+}
+
+// Ready returns a channel that is closed once requests are accepted.
+func (w *Whole) Ready() <-chan struct{} { return w.front.Ready() }
+
+// Addr returns the address listened on, or nil before Ready.
+func (w *Whole) Addr() net.Addr { return w.front.Addr() }
+
+// Shutdown accepts no new requests, answers those accepted, and waits until
+// Run has closed the front, or ctx ends. Cancel Run's context for the hard stop.
+func (w *Whole) Shutdown(ctx context.Context) error { return w.front.Shutdown(ctx) }
+
+// Stats returns the counters of every stage.
+func (w *Whole) Stats() []StageStats { return w.stages.Stats() }

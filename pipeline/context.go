@@ -1,0 +1,111 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// jobContext is the context.Context of one job. context.WithDeadline costs
+// four allocations and a timer for every job; here a channel and a timer are
+// made only where a handler asks for Done, and Err reads the clock.
+type jobContext struct {
+	values   context.Context // of the pool; its end does not end the job
+	deadline time.Time       // zero: none
+
+	ended atomic.Bool // err is set
+
+	mu    sync.Mutex // guards the fields below
+	err   error
+	done  chan struct{}
+	timer *time.Timer
+	after map[*afterFunc]struct{}
+}
+
+type afterFunc struct{ f func() }
+
+// Deadline implements context.Context.
+func (c *jobContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+// Value implements context.Context.
+func (c *jobContext) Value(key any) any { return c.values.Value(key) }
+
+// Err implements context.Context.
+func (c *jobContext) Err() error {
+	if !c.ended.Load() {
+		if c.deadline.IsZero() || time.Now().Before(c.deadline) {
+			return nil
+		}
+		c.end(context.DeadlineExceeded)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Done implements context.Context.
+func (c *jobContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		} else {
+			c.arm()
+		}
+	}
+	return c.done
+}
+
+// arm starts the timer that ends the context at its deadline.
+func (c *jobContext) arm() {
+	if c.timer == nil && !c.deadline.IsZero() {
+		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
+	}
+}
+
+// AfterFunc lets package context follow this context without a goroutine.
+func (c *jobContext) AfterFunc(f func()) (stop func() bool) {
+	a := &afterFunc{f}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = make(map[*afterFunc]struct{})
+	}
+	c.after[a] = struct{}{}
+	c.arm()
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waiting := c.after[a]
+		delete(c.after, a)
+		return waiting
+	}
+}
+
+// end ends the context with err, once.
+func (c *jobContext) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	c.ended.Store(true)
+	if c.done != nil {
+		close(c.done)
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	for a := range c.after {
+		go a.f()
+	}
+	c.after = nil
+}

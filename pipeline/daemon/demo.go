@@ -1,0 +1,113 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
+)
+
+// demoFlags are the flags of the whole pipeline in one process.
+type demoFlags struct {
+	listen  string
+	workers int
+	http    httpFlags
+}
+
+func (f *demoFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.listen, "listen", f.listen, "`address` for HTTP, host:port")
+	flags.IntVar(&f.workers, "workers", f.workers, "workers of each stage; 0: one per core")
+	f.http.add(flags)
+}
+
+// demo runs the whole pipeline in this process behind HTTP.
+func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io.Writer) error {
+	if f.workers < 0 || f.workers > maxWorkers {
+		return usagef("--workers %d: want 0 to %d", f.workers, maxWorkers)
+	}
+	if len(a.Stages) == 0 {
+		return usagef("there is no pipeline to run: name a command")
+	}
+	http, table, err := f.http.config(f.listen, stdout)
+	if err != nil {
+		return err
+	}
+	whole, err := cluster.NewWhole(cluster.WholeConfig{
+		Stages: a.stages(orCores(f.workers)),
+		HTTP:   http,
+		Table:  table,
+		Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	go announce(whole, log)
+	return serve(ctx, whole, f.http.drain, log)
+}
+
+// server is a part that serves HTTP.
+type server interface {
+	Ready() <-chan struct{}
+	Addr() net.Addr
+}
+
+// announce logs where s serves once it does.
+func announce(s server, log *slog.Logger) {
+	<-s.Ready()
+	log.Info("serving", "url", "http://"+s.Addr().String())
+}
+
+// primeServer is the form of prime_server's own daemon, with its defaults: one
+// worker a stage, no timeout, a log line for each answer, health at a path of
+// the caller's.
+//
+//	LISTEN [WORKERS [DRAIN_SECONDS[,SHUTDOWN_SECONDS] [HEALTH_PATH]]]
+func (a *App) primeServer(ctx context.Context, args []string, f demoFlags, log *slog.Logger, stdout io.Writer) error {
+	if len(args) > 4 {
+		return usagef("%d arguments are too many: want LISTEN [WORKERS [DRAIN_SECONDS [HEALTH_PATH]]]", len(args))
+	}
+	f.listen, f.workers = args[0], 1
+	f.http.primeDefaults()
+	var err error
+	if len(args) > 1 {
+		if f.workers, err = parseWorkers(args[1]); err != nil {
+			return err
+		}
+	}
+	if len(args) > 2 {
+		if f.http.drain, err = drainSeconds(args[2]); err != nil {
+			return err
+		}
+	}
+	if len(args) > 3 {
+		f.http.ready = args[3]
+	}
+	return a.demo(ctx, f, log, stdout)
+}
+
+// primeDefaults sets what prime_server does by default and we do not.
+func (f *httpFlags) primeDefaults() {
+	f.timeout, f.live, f.ready, f.accessLog = 0, "", "", "-"
+}
+
+// drainSeconds reads prime_server's DRAIN[,SHUTDOWN], in seconds. The second
+// is how long it waits after draining; we leave as soon as we are idle.
+func drainSeconds(s string) (time.Duration, error) {
+	drain, shutdown, both := strings.Cut(s, ",")
+	if !both {
+		shutdown = "1"
+	}
+	d, err1 := strconv.ParseUint(drain, 10, 31)
+	g, err2 := strconv.ParseUint(shutdown, 10, 31)
+	if err1 != nil || err2 != nil {
+		return 0, usagef("%q is no time to drain: want SECONDS or SECONDS,SECONDS", s)
+	}
+	return time.Duration(d+g) * time.Second, nil
+}

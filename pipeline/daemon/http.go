@@ -1,0 +1,150 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// Defaults of the command line, where they are not those of the rooms.
+const (
+	defaultListen  = "127.0.0.1:8002"
+	defaultTimeout = 30 * time.Second
+	defaultDrain   = 28 * time.Second // prime_server's
+)
+
+// httpFlags are the flags about the HTTP front.
+type httpFlags struct {
+	timeout         time.Duration
+	halfCloseGrace  time.Duration
+	drain           time.Duration
+	maxBody         byteSize
+	maxHeader       byteSize
+	maxPending      int
+	maxPendingBytes byteSize
+	maxConns        int
+	live, ready     string
+	accessLog       string
+}
+
+func defaultHTTP() httpFlags {
+	return httpFlags{
+		timeout:         defaultTimeout,
+		halfCloseGrace:  httpfront.DefaultHalfCloseGrace,
+		drain:           defaultDrain,
+		maxBody:         httpfront.DefaultMaxBody,
+		maxHeader:       httpfront.DefaultMaxHeaderBytes,
+		maxPending:      loopback.DefaultMaxPending,
+		maxPendingBytes: loopback.DefaultMaxPendingBytes,
+		maxConns:        httpfront.DefaultMaxConns,
+		live:            "/livez",
+		ready:           "/readyz",
+	}
+}
+
+func (f *httpFlags) add(flags *pflag.FlagSet) {
+	flags.DurationVar(&f.timeout, "timeout", f.timeout, "how long an answer may take before 504; 0: no limit")
+	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	flags.Var(&f.maxBody, "max-body", "largest request body (413)")
+	flags.Var(&f.maxHeader, "max-header", "largest request head (431)")
+	flags.IntVar(&f.maxPending, "max-pending", f.maxPending, "most `requests` that wait for an answer (503)")
+	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of their bodies (503)")
+	flags.IntVar(&f.maxConns, "max-conns", f.maxConns, "most open `connections` (503)")
+	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer")
+	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
+	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
+	flags.StringVar(&f.accessLog, "access-log", f.accessLog, "`file` for a line per answer, - for stdout; empty: none")
+}
+
+// config returns the front's configuration for an address, and the table's.
+func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, loopback.TableConfig, error) {
+	address, err := listenAddress(listen)
+	if err != nil {
+		return httpfront.Config{}, loopback.TableConfig{}, err
+	}
+	if err := f.check(); err != nil {
+		return httpfront.Config{}, loopback.TableConfig{}, err
+	}
+	access, err := f.openAccessLog(stdout)
+	if err != nil {
+		return httpfront.Config{}, loopback.TableConfig{}, err
+	}
+	timeout := f.timeout
+	if timeout == 0 {
+		timeout = -1 // no limit
+	}
+	return httpfront.Config{
+			Listen:         address,
+			Timeout:        timeout,
+			HalfCloseGrace: f.halfCloseGrace,
+			MaxBody:        int(f.maxBody),
+			MaxHeaderBytes: int(f.maxHeader),
+			MaxConns:       f.maxConns,
+			LivePath:       f.live,
+			ReadyPath:      f.ready,
+			AccessLog:      access,
+		}, loopback.TableConfig{
+			MaxPending:      f.maxPending,
+			MaxPendingBytes: int64(f.maxPendingBytes),
+		}, nil
+}
+
+// check refuses what would silently mean a default further down.
+func (f *httpFlags) check() error {
+	switch {
+	case f.timeout < 0:
+		return usagef("--timeout %v is negative", f.timeout)
+	case f.drain < 0:
+		return usagef("--drain %v is negative", f.drain)
+	case f.maxBody <= 0:
+		return usagef("--max-body %d: want at least 1", f.maxBody)
+	case f.maxHeader < 256:
+		return usagef("--max-header %d: want at least 256", f.maxHeader)
+	case f.maxPending <= 0 || f.maxPendingBytes <= 0 || f.maxConns <= 0:
+		return usagef("--max-pending, --max-pending-bytes and --max-conns have to be at least 1")
+	case f.live != "" && !strings.HasPrefix(f.live, "/"), f.ready != "" && !strings.HasPrefix(f.ready, "/"):
+		return usagef("--live %q and --ready %q have to start with / or be empty", f.live, f.ready)
+	case f.live != "" && f.live == f.ready:
+		return usagef("--live and --ready are both %q: want two paths", f.live)
+	}
+	return nil
+}
+
+func (f *httpFlags) openAccessLog(stdout io.Writer) (io.Writer, error) {
+	switch f.accessLog {
+	case "":
+		return nil, nil
+	case "-":
+		return stdout, nil
+	}
+	file, err := os.OpenFile(f.accessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	return file, nil
+}
+
+// listenAddress reads an address to serve HTTP on: host:port, or prime_server's
+// tcp://host:port with * for every host.
+func listenAddress(s string) (string, error) {
+	address, isEndpoint := strings.CutPrefix(s, "tcp://")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" || strings.Contains(host, "/") {
+		return "", usagef("%q is no address to listen on: want host:port or tcp://host:port, with * for every host", s)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return "", usagef("%q is no address to listen on: port %q is not within 0 and 65535", s, port)
+	}
+	if host == "*" && isEndpoint {
+		host = ""
+	}
+	return net.JoinHostPort(host, port), nil
+}

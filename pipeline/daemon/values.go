@@ -1,0 +1,105 @@
+package daemon
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
+)
+
+// byteSize is a flag for a number of bytes, like 10MiB or 4096.
+type byteSize int64
+
+// String implements pflag.Value.
+func (b *byteSize) String() string { return strings.ReplaceAll(humanize.IBytes(uint64(*b)), " ", "") }
+
+// Type implements pflag.Value.
+func (b *byteSize) Type() string { return "size" }
+
+// Set implements pflag.Value.
+func (b *byteSize) Set(s string) error {
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n > math.MaxInt64 {
+		return fmt.Errorf("%q is no size: want bytes, or a number with KiB, MiB or GiB", s)
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+// endpoint is a flag for one ZeroMQ endpoint.
+type endpoint string
+
+// String implements pflag.Value.
+func (e *endpoint) String() string { return string(*e) }
+
+// Type implements pflag.Value.
+func (e *endpoint) Type() string { return "endpoint" }
+
+// Set implements pflag.Value.
+func (e *endpoint) Set(s string) error {
+	if err := cluster.CheckEndpoint(s); err != nil {
+		return err
+	}
+	*e = endpoint(s)
+	return nil
+}
+
+// endpoints is a flag for several endpoints.
+type endpoints []string
+
+// String implements pflag.Value.
+func (e *endpoints) String() string { return strings.Join(*e, ",") }
+
+// Type implements pflag.Value.
+func (e *endpoints) Type() string { return "endpoint" }
+
+// Set implements pflag.Value.
+func (e *endpoints) Set(s string) error {
+	if err := cluster.CheckEndpoint(s); err != nil {
+		return err
+	}
+	*e = append(*e, s)
+	return nil
+}
+
+// namedEndpoints is a flag for several endpoints, each with a name if there is
+// more than one: [NAME=]ENDPOINT.
+type namedEndpoints struct {
+	names  []string
+	byName map[string]string
+}
+
+// String implements pflag.Value.
+func (e *namedEndpoints) String() string {
+	var parts []string
+	for _, n := range e.names {
+		parts = append(parts, n+"="+e.byName[n])
+	}
+	return strings.Join(parts, ",")
+}
+
+// Type implements pflag.Value.
+func (e *namedEndpoints) Type() string { return "[name=]endpoint" }
+
+// Set implements pflag.Value.
+func (e *namedEndpoints) Set(s string) error {
+	name, at := "", s
+	if before, after, named := strings.Cut(s, "="); named && !strings.Contains(before, "://") {
+		name, at = before, after
+	}
+	if err := cluster.CheckEndpoint(at); err != nil {
+		return err
+	}
+	if _, twice := e.byName[name]; twice {
+		return fmt.Errorf("the name %q is there twice: write NAME=%s with another name", name, at)
+	}
+	if e.byName == nil {
+		e.byName = make(map[string]string)
+	}
+	e.names = append(e.names, name)
+	e.byName[name] = at
+	return nil
+}

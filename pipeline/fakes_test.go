@@ -1,0 +1,48 @@
+package pipeline_test
+
+import (
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// oneJob is a slot that is given one job.
+type oneJob struct{ job *loopback.Job }
+
+func (o *oneJob) Next([]byte) (*loopback.Job, bool) {
+	job := o.job
+	o.job = nil
+	return job, job != nil
+}
+
+func (*oneJob) Hold([]byte) {}
+func (*oneJob) Sent(error)  {}
+func (*oneJob) Leave()      {}
+
+// collect is a loopback that keeps the answers. It tells the fates in fates
+// for the first ones, success for the rest.
+type collect struct {
+	mu    sync.Mutex // guards got and fates
+	got   []loopback.Answer
+	fates []error
+}
+
+func (c *collect) Answer(a loopback.Answer, sent transport.Notifier) error {
+	c.mu.Lock()
+	c.got = append(c.got, a)
+	var fate error
+	if len(c.fates) > 0 {
+		fate, c.fates = c.fates[0], c.fates[1:]
+	}
+	c.mu.Unlock()
+	if sent != nil {
+		sent.Sent(fate)
+	}
+	return nil
+}

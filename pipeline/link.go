@@ -1,0 +1,202 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// link connects the slots of one worker process to its stage's proxy.
+//
+// To a butterfly proxy one connection carries all slots. prime_server's proxy
+// knows one job per connection, so towards it every slot has its own: which
+// kind it is shows when the first connection is up, and may change when the
+// proxy is replaced.
+type link struct {
+	instance uint64
+	refuse   func(job *loopback.Job, status int, reason string)
+	log      *slog.Logger
+	warn     rate.Sometimes
+	conns    []*linkConn
+	places   []*place
+	changed  chan struct{} // prime has changed
+
+	mu    sync.Mutex // guards prime, and the state of conns and places
+	prime bool
+}
+
+// linkConn is one connection of a link.
+type linkConn struct {
+	link   *link
+	number int
+	dialer *transport.Dialer
+	peer   *transport.Peer // nil while down; guarded by link.mu
+}
+
+func newLink(endpoint string, slots int, o transport.Options, log *slog.Logger) (*link, error) {
+	o.Socket, o.DropOnDisconnect = transport.Dealer, true // beats of an old connection mean nothing on a new one
+	l := &link{
+		instance: o.Instance,
+		log:      log,
+		warn:     rate.Sometimes{Interval: time.Second},
+		changed:  make(chan struct{}, 1),
+	}
+	for n := range slots {
+		c := &linkConn{link: l, number: n}
+		d, err := transport.NewDialer(endpoint, o, c)
+		if err != nil {
+			return nil, fmt.Errorf("pipeline: upstream proxy: %w", err)
+		}
+		c.dialer = d
+		l.conns = append(l.conns, c)
+		l.places = append(l.places, newPlace(l, n))
+	}
+	return l, nil
+}
+
+// run keeps the connections until ctx ends, and joins what it started.
+func (l *link) run(ctx context.Context) error {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	conns.Go(func() { _ = l.conns[0].dialer.Run(ctx) })
+	more := func() {}
+	defer func() { more() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.changed:
+			more()
+			more = l.runOthers(ctx)
+		}
+	}
+}
+
+// runOthers starts the connections of the other slots where the proxy wants
+// one for each, and returns what stops and joins them.
+func (l *link) runOthers(ctx context.Context) (stop func()) {
+	l.mu.Lock()
+	prime := l.prime
+	l.mu.Unlock()
+	if !prime {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var conns sync.WaitGroup
+	for _, c := range l.conns[1:] {
+		conns.Go(func() { _ = c.dialer.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		conns.Wait()
+	}
+}
+
+// carrier returns the connection that carries a slot's beats now, nil if it is
+// down. It is called with the lock held.
+func (l *link) carrier(slot int) *transport.Peer {
+	if l.prime {
+		return l.conns[slot].peer
+	}
+	return l.conns[0].peer
+}
+
+// PeerUp implements transport.Handler: idle slots say so to the new peer.
+func (c *linkConn) PeerUp(p *transport.Peer) {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.peer = p
+	if prime := p.Instance() == 0; c.number == 0 && prime != l.prime {
+		l.prime = prime
+		select {
+		case l.changed <- struct{}{}:
+		default:
+		}
+	}
+	for _, pl := range l.places {
+		pl.tell()
+	}
+}
+
+// PeerDown implements transport.Handler.
+func (c *linkConn) PeerDown(p *transport.Peer, _ error) {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.peer == p {
+		c.peer = nil
+	}
+	for _, pl := range l.places {
+		if pl.leaving {
+			pl.tell()
+		}
+	}
+}
+
+// Receive implements transport.Handler: jobs, and receipts of withdrawals.
+func (c *linkConn) Receive(p *transport.Peer, batch []transport.Message) {
+	for _, m := range batch {
+		if err := c.take(m); err != nil {
+			c.link.warn.Do(func() { c.link.log.Warn("message refused", "peer", p.Remote(), "err", err) })
+		}
+	}
+}
+
+func (c *linkConn) take(m transport.Message) error {
+	if len(m) == 1 {
+		if b, err := wire.ParseBeat(m[0]); err == nil && b.Withdraw {
+			return c.link.withdrawn(b)
+		}
+	}
+	if len(m) == 0 {
+		return fmt.Errorf("pipeline: an empty message is no job")
+	}
+	info, err := wire.ParseInfo(m[0])
+	if err != nil {
+		return err
+	}
+	payload := wire.Frames(m[1:])
+	job := &loopback.Job{Info: info, Payload: payload, Size: payload.Size()}
+	if !c.link.place(c, &info).give(job) {
+		c.link.refuse(job, 503, "the worker has no place for the job")
+		return fmt.Errorf("pipeline: the proxy sent more jobs than slots are idle")
+	}
+	return nil
+}
+
+// place returns the slot that a job on connection c is for. A job that could
+// not be given the extension names none: any idle one takes it.
+func (l *link) place(c *linkConn, i *wire.Info) *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.prime:
+		return l.places[c.number]
+	case i.Extended && int(i.Slot) < len(l.places):
+		return l.places[i.Slot]
+	}
+	for _, pl := range l.places {
+		if pl.state == idle {
+			return pl
+		}
+	}
+	return l.places[0]
+}
+
+// withdrawn takes the proxy's receipt: no job is on its way to the slot.
+func (l *link) withdrawn(b wire.Beat) error {
+	if b.Worker != l.instance || int(b.Slot) >= len(l.places) {
+		return fmt.Errorf("pipeline: receipt for a slot %d that is not ours", b.Slot)
+	}
+	l.places[b.Slot].close()
+	return nil
+}

@@ -1,0 +1,174 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+var (
+	errNoResult = errors.New("pipeline: the handler returned neither a result nor an error")
+	errGoexit   = errors.New("pipeline: the handler ended its goroutine")
+)
+
+// panicError is a handler's panic with the stack that it left.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func newPanic(value any) error { return &panicError{value, debug.Stack()} }
+
+func (e *panicError) Error() string {
+	return fmt.Sprintf("pipeline: the handler panicked: %v", e.value)
+}
+
+// deliver hands the outcome of a job over: to the next stage, or back to the
+// front that waits.
+func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
+	if r.beat != nil {
+		s.beat = r.beat
+	}
+	if err == nil {
+		err = s.settle(job, c, r)
+	}
+	if err != nil {
+		s.failed.Add(1)
+		s.answer(job.Info, c, s.failure(c, err))
+	}
+}
+
+func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
+	switch r.kind {
+	case replied:
+		if r.response == nil {
+			return errNoResult
+		}
+		if err := r.response.Check(); err != nil {
+			return err
+		}
+		s.answer(job.Info, c, r.response)
+		return nil
+	case forwarded:
+		return s.forward(job, r)
+	default:
+		return errNoResult
+	}
+}
+
+// forward submits a job for the next stage. Its info frame is the job's own.
+func (s *slot) forward(job *loopback.Job, r Result) error {
+	next, err := s.pool.next(r.stage)
+	if err != nil {
+		return err
+	}
+	if len(r.frames) == 0 {
+		return fmt.Errorf("pipeline: a job forwarded to stage %q has no frames", r.stage)
+	}
+	payload := wire.Frames(r.frames)
+	to := &loopback.Job{Info: job.Info, Payload: payload, Size: payload.Size()}
+	s.out.set(loopback.Answer{}, to.Info)
+	s.place.Hold(s.beat)
+	if err := next.Submit(to, s); err != nil {
+		return fmt.Errorf("pipeline: forwarding to stage %q: %w", r.stage, errors.Join(errBusy, err))
+	}
+	return nil
+}
+
+var errBusy = errors.New("the next stage takes no job now")
+
+// answer sends a response to the front of the job.
+func (s *slot) answer(info wire.Info, c *call, r *Response) {
+	if r.Status == 0 {
+		r.Status = 200
+	}
+	info.Code = uint16(r.Status)
+	a := loopback.Answer{Info: info, Payload: r}
+	if info.Key().Instance == 0 { // a prime_server front: it writes the text as it is
+		head := info.Flags.Has(wire.Head) || c.job.request != nil && c.job.request.Method == "HEAD"
+		a.Payload = wire.Frames{r.Render(&a.Info, head)}
+	}
+	s.out.set(a, info)
+	s.place.Hold(s.beat)
+	s.send(a)
+}
+
+func (s *slot) send(a loopback.Answer) {
+	if err := s.pool.cfg.Loopback.Answer(a, s); err != nil {
+		s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err)
+		s.place.Sent(err)
+	}
+}
+
+// Sent implements transport.Notifier: it hears the fate of the outcome. An
+// answer that got lost with its connection is sent again: of two the front
+// takes the first. A job that may have been lost is not: its client is told,
+// which does no harm if it was not lost after all.
+func (s *slot) Sent(err error) {
+	if err == nil || s.isStopped() {
+		s.place.Sent(err)
+		return
+	}
+	a, info := s.out.get()
+	if a.Payload == nil {
+		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
+		info.Code = 502
+		a = loopback.Answer{Info: info, Payload: errorResponse(502, "the job was lost between two stages (request "+info.RequestID()+")")}
+		s.out.set(a, info)
+	}
+	s.send(a)
+}
+
+// failure logs err and returns what the client may know of it.
+func (s *slot) failure(c *call, err error) *Response {
+	var known *StatusError
+	if errors.As(err, &known) {
+		return errorResponse(known.Status, known.Message)
+	}
+	id := c.job.RequestID()
+	log := s.pool.log.With("request_id", id, "err", err)
+	var p *panicError
+	switch {
+	case errors.As(err, &p):
+		log.Error("handler panicked", "stack", string(p.stack))
+	case errors.Is(err, errBusy):
+		log.Warn("job not forwarded")
+		return errorResponse(503, "the next stage is busy (request "+id+")")
+	case c.ctx.ended.Load() && errors.Is(err, context.DeadlineExceeded):
+		return errorResponse(504, "the request took too long (request "+id+")")
+	case s.isStopped() && errors.Is(err, context.Canceled):
+		return errorResponse(503, "the worker was stopped (request "+id+")")
+	default:
+		log.Error("handler failed")
+	}
+	return errorResponse(500, "internal error (request "+id+")")
+}
+
+func errorResponse(status int, message string) *Response {
+	return httptext.NewText(status, message)
+}
+
+// outcome is what a slot handed over last and has not yet heard the fate of.
+type outcome struct {
+	mu     sync.Mutex // guards the fields below
+	answer loopback.Answer
+	info   wire.Info
+}
+
+func (o *outcome) set(a loopback.Answer, info wire.Info) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.answer, o.info = a, info
+}
+
+func (o *outcome) get() (loopback.Answer, wire.Info) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.answer, o.info
+}

@@ -1,0 +1,152 @@
+package pipeline
+
+import (
+	"sync"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// placeBacklog is how many jobs a slot holds that it has not begun. One is the
+// rule; a prime_server proxy may send another when a beat crossed its job.
+const placeBacklog = 4
+
+// place is a slot's place at the proxy of its stage: a loopback.Slot. It goes
+// around working, holding, idle, given, working.
+type place struct {
+	link   *link
+	number int
+	jobs   chan *loopback.Job
+	closed chan struct{} // no job comes any more
+	once   sync.Once     // closes closed
+
+	// guarded by link.mu
+	state   placeState
+	leaving bool            // it takes no more jobs
+	told    *transport.Peer // who was told of the present idleness
+	beat    []byte          // the application's part of the beat
+	done    wire.Key        // of the last job
+}
+
+type placeState uint8
+
+const (
+	working placeState = iota // a job is being done, or none was asked for yet
+	holding                   // its outcome waits to reach the kernel
+	idle
+	given // a job came and was not begun yet
+)
+
+func newPlace(l *link, number int) *place {
+	return &place{link: l, number: number, jobs: make(chan *loopback.Job, placeBacklog), closed: make(chan struct{})}
+}
+
+// Next implements loopback.Slot.
+func (p *place) Next(beat []byte) (*loopback.Job, bool) {
+	p.rest(beat)
+	select {
+	case job := <-p.jobs:
+		return p.begin(job), true
+	case <-p.closed:
+	}
+	select { // a job that was there already is done all the same
+	case job := <-p.jobs:
+		return p.begin(job), true
+	default:
+		return nil, false
+	}
+}
+
+// rest makes the place idle, unless an outcome waits to be sent: then Sent does.
+func (p *place) rest(beat []byte) {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	p.beat = beat
+	if p.state == working {
+		p.becomeIdle()
+	}
+}
+
+func (p *place) begin(job *loopback.Job) *loopback.Job {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	p.state, p.done = working, job.Info.Key()
+	return job
+}
+
+// Hold implements loopback.Slot.
+func (p *place) Hold(beat []byte) {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	p.state, p.beat = holding, beat
+}
+
+// Sent implements transport.Notifier: the outcome has left, or never will; the
+// slot is idle either way.
+func (p *place) Sent(error) {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	if p.state == holding {
+		p.becomeIdle()
+	}
+}
+
+// Leave implements loopback.Slot.
+func (p *place) Leave() {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	if !p.leaving {
+		p.leaving, p.told = true, nil
+		p.tell()
+	}
+}
+
+// give hands a job to the place, and reports whether there was room.
+func (p *place) give(job *loopback.Job) bool {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	select {
+	case p.jobs <- job:
+		if p.state == idle {
+			p.state = given
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *place) becomeIdle() {
+	p.state, p.told = idle, nil
+	p.tell()
+}
+
+// tell says to the proxy, once to each connection, that the place is idle, or
+// that it leaves. Where nobody could send a job, leaving is done at once:
+// prime_server's proxies know no leaving.
+func (p *place) tell() {
+	if p.state != idle {
+		return
+	}
+	to := p.link.carrier(p.number)
+	if p.leaving && (to == nil || p.link.prime) {
+		p.close()
+		return
+	}
+	if to == nil || to == p.told {
+		return
+	}
+	p.told = to
+	m := transport.Message{p.beat}
+	if !p.link.prime {
+		b := wire.Beat{Slot: uint16(p.number), Worker: p.link.instance, Done: p.done, Withdraw: p.leaving}
+		m = append(m, b.AppendTo(nil))
+	}
+	if err := to.Send(m, nil); err != nil {
+		p.link.log.Error("beat lost", "slot", p.number, "peer", to.Remote(), "err", err)
+		to.Close(err) // its successor is told anew
+	}
+}
+
+func (p *place) close() { p.once.Do(func() { close(p.closed) }) }

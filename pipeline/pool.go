@@ -1,0 +1,168 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// PoolConfig configures a Pool.
+type PoolConfig struct {
+	// Stage is the stage's name, in logs and errors.
+	Stage string
+	// Handler does the jobs.
+	Handler Handler
+	// Slots is the number of jobs done at a time; 0: one per core. For
+	// handlers that wait rather than compute, more is better.
+	Slots int
+	// Slot returns the place of slot number n at the stage: where its jobs
+	// come from.
+	Slot func(n int) loopback.Slot
+	// Next are the stages to which handlers may forward, by name. A single
+	// one under "" takes whatever is forwarded.
+	Next map[string]loopback.Stage
+	// Loopback takes the answers.
+	Loopback loopback.Answerer
+	// ClockSkew is added to deadlines, since the front that set them may have
+	// another clock; 0 where the front is in this process.
+	ClockSkew time.Duration
+	// Logger gets what is wrong with handlers and jobs; nil: nothing.
+	Logger *slog.Logger
+}
+
+// Validate says what is missing.
+func (c *PoolConfig) Validate() error {
+	switch {
+	case c.Handler == nil:
+		return fmt.Errorf("pipeline: pool %q has no handler", c.Stage)
+	case c.Slots < 0 || c.Slots > MaxSlots:
+		return fmt.Errorf("pipeline: pool %q has %d slots, want 1 to %d", c.Stage, c.Slots, MaxSlots)
+	case c.Slot == nil:
+		return fmt.Errorf("pipeline: pool %q has no source of jobs", c.Stage)
+	case c.Loopback == nil:
+		return fmt.Errorf("pipeline: pool %q has no loopback", c.Stage)
+	}
+	return nil
+}
+
+// MaxSlots bounds the slots of one pool: a proxy takes no more per process.
+const MaxSlots = 4096
+
+// Pool does the jobs of one stage in a fixed number of slots.
+type Pool struct {
+	cfg   PoolConfig
+	log   *slog.Logger
+	slots []*slot
+	heard heard
+}
+
+// PoolStats counts a pool's work since it was made.
+type PoolStats struct {
+	Slots  int
+	Jobs   uint64        // handled
+	Failed uint64        // of these, with an error or panic
+	Busy   time.Duration // spent in handlers, over all slots
+}
+
+// NewPool validates cfg and starts nothing.
+func NewPool(cfg PoolConfig) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Slots == 0 {
+		cfg.Slots = runtime.GOMAXPROCS(0)
+	}
+	p := &Pool{cfg: cfg, log: cfg.Logger}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.log = p.log.With("stage", cfg.Stage)
+	for n := range cfg.Slots {
+		p.slots = append(p.slots, &slot{pool: p, place: cfg.Slot(n)})
+	}
+	return p, nil
+}
+
+// Run does jobs until every slot's stage has closed. When ctx ends first, the
+// contexts of running jobs end, their clients are answered 503 unless their
+// handlers finish all the same, and Run returns once the handlers have.
+func (p *Pool) Run(ctx context.Context) error {
+	values := context.WithoutCancel(ctx)
+	stop := context.AfterFunc(ctx, p.stop)
+	defer stop()
+	var slots sync.WaitGroup
+	for _, s := range p.slots {
+		s.values = values
+		s.start(&slots)
+	}
+	slots.Wait()
+	return nil
+}
+
+// Leave gives all slots up: jobs already given to them are done, then Run
+// returns. It does not block.
+func (p *Pool) Leave() {
+	for _, s := range p.slots {
+		s.place.Leave()
+	}
+}
+
+// stop is the hard stop.
+func (p *Pool) stop() {
+	p.Leave()
+	for _, s := range p.slots {
+		s.stop()
+	}
+}
+
+// Interrupt implements loopback.Interrupter: it ends the context of the job if
+// a handler does it now. A job that has not arrived yet is not begun.
+func (p *Pool) Interrupt(key wire.Key) {
+	p.heard.add(key)
+	for _, s := range p.slots {
+		s.interrupt(key)
+	}
+}
+
+// Stats returns the counters.
+func (p *Pool) Stats() PoolStats {
+	stats := PoolStats{Slots: len(p.slots)}
+	for _, s := range p.slots {
+		stats.Jobs += s.jobs.Load()
+		stats.Failed += s.failed.Load()
+		stats.Busy += time.Duration(s.busy.Load())
+	}
+	return stats
+}
+
+// next returns the stage that a handler named.
+func (p *Pool) next(name string) (loopback.Stage, error) {
+	if s, ok := p.cfg.Next[name]; ok {
+		return s, nil
+	}
+	if len(p.cfg.Next) == 1 {
+		for only, s := range p.cfg.Next {
+			if only == "" || name == "" {
+				return s, nil
+			}
+		}
+	}
+	return nil, &NoNextError{Stage: p.cfg.Stage, Next: name}
+}
+
+// NoNextError says that a handler forwarded to a stage that is no next one of
+// its own.
+type NoNextError struct{ Stage, Next string }
+
+func (e *NoNextError) Error() string {
+	if e.Next == "" {
+		return fmt.Sprintf("pipeline: stage %q has not exactly one next stage: name the one to forward to", e.Stage)
+	}
+	return fmt.Sprintf("pipeline: stage %q has no next stage %q", e.Stage, e.Next)
+}

@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// errInterrupted ends a job's context because nobody waits for it any more;
+// handlers see context.Canceled.
+var errStopped = errors.New("pipeline: the pool is being stopped")
+
+// slot does one job after the other. Its goroutine owns it but for what mu
+// guards, the counters, and what Sent needs.
+type slot struct {
+	pool   *Pool
+	place  loopback.Slot
+	values context.Context
+	beat   []byte
+	out    outcome
+
+	mu          sync.Mutex // guards the fields below
+	current     *call      // the job being done
+	interrupted bool       // current: by its front
+	stopped     bool       // the pool is being stopped hard
+
+	jobs, failed atomic.Uint64
+	busy         atomic.Int64 // nanoseconds
+}
+
+// call is all that one job needs, in one allocation.
+type call struct {
+	key wire.Key
+	ctx jobContext
+	job Job
+}
+
+// start runs the slot in a goroutine of its own, counted in running.
+func (s *slot) start(running *sync.WaitGroup) {
+	running.Go(func() {
+		clean := false
+		defer func() {
+			if !clean { // the handler ended its goroutine: runtime.Goexit
+				s.start(running)
+			}
+		}()
+		for {
+			job, ok := s.place.Next(s.beat)
+			if !ok {
+				break
+			}
+			s.do(job)
+		}
+		clean = true
+	})
+}
+
+// do does one job, and sees to it that its outcome is delivered even if the
+// handler panics or ends the goroutine.
+func (s *slot) do(job *loopback.Job) {
+	c := &call{key: job.Info.Key()}
+	c.ctx.values = s.values
+	if d, ok := job.Info.DeadlineTime(); ok {
+		c.ctx.deadline = d.Add(s.pool.cfg.ClockSkew)
+	}
+	c.job = Job{stage: s.pool.cfg.Stage, info: &job.Info, payload: job.Payload}
+	if len(job.Payload.Frames()) == 0 {
+		s.deliver(job, c, Result{}, &StatusError{Status: 400, Message: "a job has at least one frame behind its info"})
+		return
+	}
+	if !s.begin(c) {
+		return
+	}
+	began := time.Now()
+	result, err := Result{}, errGoexit
+	defer func() {
+		s.jobs.Add(1)
+		s.busy.Add(int64(time.Since(began)))
+		if s.finish(c) {
+			s.deliver(job, c, result, err)
+		}
+		c.ctx.end(context.Canceled)
+	}()
+	result, err = s.handle(c)
+}
+
+// handle calls the handler and turns a panic into an error.
+func (s *slot) handle(c *call) (r Result, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			if p := recover(); p != nil {
+				err = newPanic(p)
+			} else {
+				err = errGoexit
+			}
+		}
+	}()
+	r, err = s.pool.cfg.Handler.Handle(&c.ctx, &c.job)
+	returned = true
+	return r, err
+}
+
+// begin makes c the current job, unless it has been interrupted already.
+func (s *slot) begin(c *call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pool.heard.has(c.key) {
+		return false
+	}
+	s.current, s.interrupted = c, false
+	if s.stopped {
+		c.ctx.end(context.Canceled)
+	}
+	return true
+}
+
+// finish ends c's turn and reports whether anybody waits for its outcome.
+func (s *slot) finish(*call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+	return !s.interrupted
+}
+
+func (s *slot) interrupt(key wire.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil && s.current.key == key {
+		s.interrupted = true
+		s.current.ctx.end(context.Canceled)
+	}
+}
+
+func (s *slot) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	if s.current != nil {
+		s.current.ctx.end(context.Canceled)
+	}
+}
+
+func (s *slot) isStopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
+}

@@ -1,0 +1,179 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// WorkerConfig configures a Worker. Endpoints are tcp://host:port or
+// ipc:///path, of the proxies and fronts that bind them.
+type WorkerConfig struct {
+	// Stage is the stage's name, in logs and errors.
+	Stage string
+	// Handler does the jobs.
+	Handler Handler
+	// Slots is the number of jobs done at a time; 0: one per core.
+	Slots int
+	// Upstream is the downstream endpoint of the stage's own proxy: where
+	// jobs come from.
+	Upstream string
+	// Next are the upstream endpoints of the next stages' proxies, by stage; a
+	// single one under "" takes whatever is forwarded.
+	Next map[string]string
+	// Fronts are the loopback endpoints of the fronts, at least one.
+	Fronts []loopback.FrontEndpoint
+	// Interrupts are the interrupt endpoints of the fronts.
+	Interrupts []string
+	// Logger gets what is wrong; nil: nothing.
+	Logger *slog.Logger
+	// Transport bounds the connections; its zero value has the defaults.
+	Transport transport.Options
+}
+
+// Worker does the jobs of one stage in a process of its own: a Pool whose
+// jobs, answers and interrupts travel over ZeroMQ.
+type Worker struct {
+	pool  *Pool
+	link  *link
+	back  *loopback.Sender
+	hears *loopback.Subscriber
+	next  []*loopback.Remote
+
+	stop     chan struct{} // closed by Shutdown
+	stopOnce sync.Once
+	done     chan struct{} // closed when Run has returned
+}
+
+// NewWorker validates cfg and acquires nothing.
+func NewWorker(cfg WorkerConfig) (*Worker, error) {
+	if len(cfg.Fronts) == 0 {
+		return nil, fmt.Errorf("pipeline: worker of stage %q has no loopback: name the endpoint of at least one front", cfg.Stage)
+	}
+	if cfg.Slots == 0 {
+		cfg.Slots = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Slots < 0 || cfg.Slots > MaxSlots {
+		return nil, fmt.Errorf("pipeline: worker of stage %q has %d slots, want 1 to %d", cfg.Stage, cfg.Slots, MaxSlots)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	o := cfg.Transport
+	o.Logger = cfg.Logger
+	if o.Instance == 0 {
+		o.Instance = loopback.NewInstance()
+	}
+	w := &Worker{stop: make(chan struct{}), done: make(chan struct{})}
+	return w, w.connect(cfg, o)
+}
+
+// connect makes the worker's parts.
+func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
+	if w.link, err = newLink(cfg.Upstream, cfg.Slots, o, cfg.Logger); err != nil {
+		return err
+	}
+	w.link.refuse = w.refuse
+	if w.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
+		return err
+	}
+	next := make(map[string]loopback.Stage, len(cfg.Next))
+	for name, endpoint := range cfg.Next {
+		r, err := loopback.NewRemote(endpoint, o)
+		if err != nil {
+			return fmt.Errorf("pipeline: downstream proxy %q: %w", name, err)
+		}
+		next[name] = r
+		w.next = append(w.next, r)
+	}
+	w.pool, err = NewPool(PoolConfig{
+		Stage:     cfg.Stage,
+		Handler:   cfg.Handler,
+		Slots:     cfg.Slots,
+		Slot:      func(n int) loopback.Slot { return w.link.places[n] },
+		Next:      next,
+		Loopback:  w.back,
+		ClockSkew: wire.ClockSkew,
+		Logger:    cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool)
+	return err
+}
+
+// refuse answers a job that cannot be done here.
+func (w *Worker) refuse(job *loopback.Job, status int, reason string) {
+	info := job.Info
+	info.Code = uint16(status)
+	_ = w.back.Answer(loopback.Answer{Info: info, Payload: errorResponse(status, reason+" (request "+info.RequestID()+")")}, nil)
+}
+
+// Run works until Shutdown, or until ctx ends, which is the hard stop: then
+// contexts of running jobs end, and Run returns once their handlers have. It
+// joins all that it started. It may run once.
+func (w *Worker) Run(ctx context.Context) error {
+	defer close(w.done)
+	network, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	run := func(f func(context.Context) error) {
+		parts.Go(func() { _ = f(network) })
+	}
+	run(w.back.Run)
+	run(w.hears.Run)
+	for _, n := range w.next {
+		run(n.Run)
+	}
+	run(w.link.run)
+	leave := make(chan struct{})
+	parts.Go(func() {
+		select {
+		case <-w.stop:
+			w.pool.Leave()
+		case <-leave:
+		}
+	})
+	err := w.pool.Run(ctx)
+	close(leave)
+	if ctx.Err() == nil {
+		err = errors.Join(err, w.flush(ctx))
+	}
+	disconnect()
+	return err
+}
+
+// flush waits until all outcomes have reached the kernel.
+func (w *Worker) flush(ctx context.Context) error {
+	for _, n := range w.next {
+		if err := n.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return w.back.Flush(ctx)
+}
+
+// Shutdown stops taking jobs, lets those that were taken finish, and waits
+// until Run has returned or ctx ends. Cancel the context of Run for the hard
+// stop.
+func (w *Worker) Shutdown(ctx context.Context) error {
+	w.stopOnce.Do(func() { close(w.stop) })
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("pipeline: worker still busy: %w", context.Cause(ctx))
+	}
+}
+
+// Stats returns the counters of the worker's pool.
+func (w *Worker) Stats() PoolStats { return w.pool.Stats() }

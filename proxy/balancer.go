@@ -1,0 +1,286 @@
+// Package proxy is a stage: a queue of jobs, the slots of its workers, and the
+// rule that a job goes only to a slot that said it is idle.
+//
+// [Balancer] decides and knows nothing else. [Local] puts it under a lock, for
+// stages inside one process; [Proxy] puts it between two ROUTER sockets, for
+// stages whose workers are other processes.
+package proxy
+
+import (
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// BalancerConfig configures a Balancer. The zero value is a plain FIFO
+// without bounds.
+type BalancerConfig struct {
+	// MaxQueue bounds the jobs that wait, for jobs that come straight from a
+	// front; 0: no bound. Jobs between stages are never refused: pools that
+	// forward into their own full queue would deadlock, and what the fronts
+	// admitted bounds them.
+	MaxQueue int
+	// MaxQueueBytes bounds the payload bytes that wait, likewise; 0: no bound.
+	MaxQueueBytes int64
+	// Skew is added to deadlines: wire.ClockSkew where they were set by the
+	// clock of another machine, 0 where it was this process's own.
+	Skew time.Duration
+	// Chooser picks a slot; nil: the one that has been idle longest.
+	Chooser Chooser
+}
+
+// Chooser picks one of several idle slots for a job and returns its place in
+// idle, which is ordered longest idle first. Any other number means the
+// longest idle. It is not asked where there is one only. It runs under the
+// stage's lock, must not block, and must not keep or change its arguments.
+type Chooser func(idle []Candidate, job *loopback.Job) int
+
+// Candidate is an idle slot that a Chooser may pick.
+type Candidate struct {
+	Beat []byte // the application's bytes in the slot's last beat
+	slot *Slot
+}
+
+// Assignment is what Next decided: Job goes to Slot. Where Slot is nil the
+// job's deadline has passed, and it is to be refused.
+type Assignment struct {
+	Slot *Slot
+	Job  *loopback.Job
+}
+
+// Balancer decides which slot does which job. It has no goroutine, clock,
+// socket or lock: its owner serializes the calls, and does what they return.
+// In steady state no call allocates.
+//
+// Jobs are first in, first out. A slot has at most one job. After calls of
+// Idle, Submit and Requeue the owner calls Next until there is nothing more.
+type Balancer struct {
+	cfg        BalancerConfig
+	queue      queue
+	idle       idleList
+	candidates []Candidate // scratch for the Chooser
+
+	prime int    // slots of Prime kind
+	heard int    // slots that have been idle once
+	held  int    // slots that hold a job
+	done  uint64 // jobs that ended with a beat
+}
+
+// NewBalancer returns a Balancer without jobs and slots.
+func NewBalancer(c BalancerConfig) *Balancer {
+	return &Balancer{cfg: c, queue: queue{skew: c.Skew.Microseconds()}}
+}
+
+// Join makes a slot, which gets nothing before it is Idle.
+func (b *Balancer) Join(kind Kind, owner any) *Slot {
+	if kind == Prime {
+		b.prime++
+	}
+	return &Slot{Owner: owner, kind: kind}
+}
+
+// Idle takes a slot's beat: the application's bytes, which the Balancer keeps
+// for the Chooser, and, of a Butterfly slot, the last job it did. See Slot for
+// what a beat is believed to say.
+func (b *Balancer) Idle(s *Slot, beat []byte, done wire.Key) {
+	switch {
+	case s.gone, s.held.job != nil && s.kind == Butterfly && s.held.key != done:
+		return
+	case s.held.job != nil:
+		b.free(s)
+	default:
+		s.maybe = nil
+	}
+	s.beat = beat
+	if s.idle {
+		return // its place among the idle stays
+	}
+	if !s.heard {
+		s.heard = true
+		b.heard++
+	}
+	s.idle = true
+	b.idle.push(s)
+}
+
+// Withdraw takes the beat by which a Butterfly slot says that it wants no more
+// jobs, and reports whether the slot has left. If not, a job had crossed the
+// beat: the slot does it and withdraws again.
+func (b *Balancer) Withdraw(s *Slot, done wire.Key) bool {
+	if s.held.job != nil {
+		if s.held.key != done {
+			return false
+		}
+		b.free(s)
+	}
+	b.Leave(s)
+	return true
+}
+
+// free ends the job that a slot holds.
+func (b *Balancer) free(s *Slot) {
+	s.maybe = nil
+	if s.kind == Prime {
+		s.maybe = s.held.job
+	}
+	s.held = holding{}
+	b.held--
+	b.done++
+}
+
+// Submit queues a job that enters the stage, and counts the stage in its info
+// frame's hops. It returns a *QueueFullError for a job that comes straight
+// from a front when the queue has reached a bound; then the caller keeps the
+// job, unchanged.
+func (b *Balancer) Submit(job *loopback.Job) error {
+	// A job without extension has no hops: nothing says that it ever was
+	// admitted, so it counts as coming from a front.
+	if !job.Info.Extended || job.Info.Hops == 0 {
+		if err := b.full(job); err != nil {
+			return err
+		}
+	}
+	if job.Info.Extended {
+		job.Info.Hops++
+		job.Info.Attempt = 0
+	}
+	b.queue.push(job)
+	return nil
+}
+
+// full compares what really waits with the bounds: jobs for which a slot is
+// idle are about to leave.
+func (b *Balancer) full(job *loopback.Job) error {
+	waiting := b.queue.length - b.idle.length
+	if waiting < 0 {
+		return nil
+	}
+	bytes := b.queue.bytes + int64(job.Size)
+	if b.cfg.MaxQueue > 0 && waiting >= b.cfg.MaxQueue ||
+		b.cfg.MaxQueueBytes > 0 && bytes > b.cfg.MaxQueueBytes {
+		return &QueueFullError{Jobs: waiting, Bytes: b.queue.bytes}
+	}
+	return nil
+}
+
+// Requeue puts a job that was in the stage already before all others, whatever
+// the bounds are.
+func (b *Balancer) Requeue(job *loopback.Job) { b.queue.pushFront(job) }
+
+// Next takes the next assignment while both a job and an idle slot exist. Jobs
+// whose deadline has passed at now come out without a slot. The zero time is
+// before all deadlines: a caller that knows of none need not ask the clock.
+func (b *Balancer) Next(now time.Time) (Assignment, bool) {
+	e := b.queue.first
+	if e == nil {
+		return Assignment{}, false
+	}
+	if b.idle.first == nil {
+		b.queue.settle()
+		return Assignment{}, false
+	}
+	if e.deadline != 0 && e.late(now.UnixMicro()) {
+		return Assignment{Job: b.queue.remove(e)}, true
+	}
+	s := b.pick(e.job)
+	b.idle.remove(s)
+	s.idle = false
+	s.held.key = e.key
+	s.held.job = b.queue.remove(e)
+	b.held++
+	return Assignment{Slot: s, Job: s.held.job}, true
+}
+
+// Revoke undoes an assignment that could not be carried out: the job is queued
+// again before all others, and the slot gets nothing before its next beat.
+func (b *Balancer) Revoke(a Assignment) {
+	a.Slot.held = holding{}
+	b.held--
+	b.queue.pushFront(a.Job)
+}
+
+// pick returns the slot for a job; at least one is idle.
+func (b *Balancer) pick(job *loopback.Job) *Slot {
+	if b.cfg.Chooser == nil || b.idle.length == 1 {
+		return b.idle.first
+	}
+	b.candidates = b.candidates[:0]
+	for s := b.idle.first; s != nil; s = s.next {
+		b.candidates = append(b.candidates, Candidate{Beat: s.beat, slot: s})
+	}
+	i := b.cfg.Chooser(b.candidates, job)
+	s := b.idle.first
+	if i >= 0 && i < len(b.candidates) {
+		s = b.candidates[i].slot
+	}
+	clear(b.candidates)
+	return s
+}
+
+// Cancel removes the queued jobs of a key and returns how many there were: a
+// key may be queued more than once. A key without instance is that of a
+// prime_server front and names only jobs without one: such a front's ids are
+// no other front's.
+func (b *Balancer) Cancel(key wire.Key) int { return b.queue.cancel(key) }
+
+// Expire removes the queued jobs whose deadline has passed at now and returns
+// them, first in first, to be refused.
+func (b *Balancer) Expire(now time.Time) []*loopback.Job {
+	return b.queue.expire(now.UnixMicro())
+}
+
+// Leave takes a slot away and returns the jobs that are lost with it, in the
+// order in which it got them: the one maybe held, then the one held.
+func (b *Balancer) Leave(s *Slot) (lost []*loopback.Job) {
+	if s.gone {
+		return nil
+	}
+	if s.maybe != nil {
+		lost = append(lost, s.maybe)
+	}
+	if s.held.job != nil {
+		lost = append(lost, s.held.job)
+		b.held--
+	}
+	if s.idle {
+		b.idle.remove(s)
+	}
+	if s.heard {
+		b.heard--
+	}
+	if s.kind == Prime {
+		b.prime--
+	}
+	*s = Slot{Owner: s.Owner, kind: s.kind, gone: true}
+	return lost
+}
+
+// Clear removes all queued jobs and returns them, first in first.
+func (b *Balancer) Clear() []*loopback.Job {
+	jobs := make([]*loopback.Job, 0, b.queue.length)
+	for b.queue.first != nil {
+		jobs = append(jobs, b.queue.remove(b.queue.first))
+	}
+	return jobs
+}
+
+// Queued returns how many jobs wait.
+func (b *Balancer) Queued() int { return b.queue.length }
+
+// Quiet reports whether no job waits and no slot holds one for certain.
+func (b *Balancer) Quiet() bool { return b.queue.length == 0 && b.held == 0 }
+
+// Done returns how many jobs have ended with a beat.
+func (b *Balancer) Done() uint64 { return b.done }
+
+// Status describes the stage, but for its connections and rate, which a
+// Balancer does not know.
+func (b *Balancer) Status() wire.Status {
+	return wire.Status{
+		Prime:  b.prime > 0,
+		Slots:  uint32(b.heard),
+		Idle:   uint32(b.idle.length),
+		Queued: uint32(b.queue.length),
+	}
+}

@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// DefaultMaxSlots is how many slots one connection may have by default.
+const DefaultMaxSlots = 4096
+
+// Config configures a Proxy. It is copied.
+type Config struct {
+	// Stage names the stage in logs.
+	Stage string
+	// Upstream is the endpoint to bind for jobs, from fronts and from the
+	// workers of other stages. Required.
+	Upstream string
+	// Downstream is the endpoint to bind for the stage's workers. Required.
+	Downstream string
+	// Transport holds what both sockets have in common: Instance, Limits,
+	// heartbeats, Inproc. Socket, Queue and Logger are set here.
+	Transport transport.Options
+	// Balancer holds the queue's bounds and the chooser. A Skew of 0 means
+	// wire.ClockSkew, since deadlines are those of other machines.
+	Balancer BalancerConfig
+	// MaxSlots bounds the slots that one connection may announce; 0:
+	// DefaultMaxSlots.
+	MaxSlots int
+	// Answerer brings refusals to the fronts. Nil: jobs that are refused or
+	// lost get no answer, as with prime_server's proxy, and a log line tells.
+	Answerer loopback.Answerer
+	// Render makes the text of a refusal for the front that info names, with
+	// the status and reason that Refusal gives. Required with Answerer.
+	Render func(info *wire.Info, status int, reason string) []byte
+	// Logger; nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Validate returns all that is wrong with the configuration, joined, or nil.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("proxy: %s: %w", what, err))
+		}
+	}
+	_, err := transport.ParseEndpoint(c.Upstream)
+	check("upstream", err)
+	_, err = transport.ParseEndpoint(c.Downstream)
+	check("downstream", err)
+	check("transport", c.options(0).Validate())
+	if c.Balancer.MaxQueue < 0 || c.Balancer.MaxQueueBytes < 0 || c.Balancer.Skew < 0 {
+		check("balancer", errors.New("bounds and skew must not be negative"))
+	}
+	if c.MaxSlots < 0 || c.MaxSlots > math.MaxUint16+1 {
+		check("max slots", fmt.Errorf("%d is not within 0 and %d", c.MaxSlots, math.MaxUint16+1))
+	}
+	if (c.Answerer == nil) != (c.Render == nil) {
+		check("refusals", errors.New("Answerer and Render belong together: set both or none"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxSlots == 0 {
+		c.MaxSlots = DefaultMaxSlots
+	}
+	if c.Balancer.Skew == 0 {
+		c.Balancer.Skew = wire.ClockSkew
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Logger = c.Logger.With("stage", c.Stage)
+	return c
+}
+
+// options returns the options of a socket that sends a peer at most count
+// messages before it has read some. Their bytes need no bound: they are those
+// of jobs, which the proxy holds anyhow until they are done.
+func (c Config) options(count int) transport.Options {
+	o := c.Transport
+	o.Socket = transport.Router
+	o.Queue = transport.QueueLimits{Count: count, Bytes: math.MaxInt64}
+	o.Logger = c.Logger
+	return o
+}

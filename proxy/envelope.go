@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"fmt"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// envelope is a job that came over the wire, in one piece of memory: the job,
+// its message, and room for the info frame that goes to the worker.
+type envelope struct {
+	loopback.Job
+	message transport.Message // as it came; render replaces the first frame
+	room    [96]byte
+}
+
+// Frames implements wire.Payload.
+func (e *envelope) Frames() [][]byte { return e.message[1:] }
+
+// open reads a job. It is extended where it can be, for workers of any kind: a
+// prime_server worker hands the frame on whole, and so its jobs are counted
+// and bounded in graphs and cycles too. A frame with foreign bytes behind byte
+// 12 stays as it is.
+//
+// On error the info is what could be read of it; key tells whether its key is
+// among that, so that its front can be told.
+func open(m transport.Message) (e *envelope, info wire.Info, key bool, err error) {
+	info, err = wire.ParseInfo(m[0])
+	switch {
+	case err != nil:
+		// Cut behind prime_server's part, every frame with a key is readable.
+		info, bad := wire.ParseInfo(m[0][:min(len(m[0]), wire.PrimeInfo)])
+		return nil, info, bad == nil, &MessageError{"job", err}
+	case len(m) < 2:
+		return nil, info, true, &MessageError{"job", fmt.Errorf("%d frame, want an info frame and a payload", len(m))}
+	}
+	info.Extend()
+	e = &envelope{message: m}
+	e.Info, e.Payload, e.Size = info, e, wire.Frames(m[1:]).Size()
+	return e, info, true, nil
+}
+
+// render returns the message for a slot. It may be called again only when the
+// transport has done with the last one.
+func (e *envelope) render(kind Kind, number uint16) transport.Message {
+	info := e.Info
+	if !info.Extended && kind == Butterfly {
+		// A butterfly worker's slot has to be named; it knows nothing of the
+		// foreign bytes in its place.
+		info = wire.Info{ID: info.ID, Time: info.Time, Version: info.Version,
+			KeepAlive: info.KeepAlive, Close: info.Close, Code: info.Code}
+		info.Extend()
+	}
+	info.Slot = number
+	e.message[0] = info.AppendTo(e.room[:0])
+	return e.message
+}

@@ -1,0 +1,74 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrQueueFull matches every *QueueFullError.
+	ErrQueueFull = errors.New("proxy: queue full")
+	// ErrExpired says that a job's deadline passed while it was queued.
+	ErrExpired = errors.New("proxy: the deadline passed in the queue")
+	// ErrClosed says that the stage takes no jobs any more.
+	ErrClosed = errors.New("proxy: the stage is closed")
+	// ErrWorkerLost says that a worker was lost together with the job.
+	ErrWorkerLost = errors.New("proxy: the worker was lost with the job")
+	// ErrMessage matches every *MessageError.
+	ErrMessage = errors.New("proxy: bad message")
+	// ErrRunning is returned by a second call of Run.
+	ErrRunning = errors.New("proxy: Run was called before")
+)
+
+// QueueFullError says that a stage takes no more jobs from fronts for now. The
+// job is the caller's.
+type QueueFullError struct {
+	Jobs  int   // waiting
+	Bytes int64 // of their payloads
+}
+
+func (e *QueueFullError) Error() string {
+	return fmt.Sprintf("proxy: queue full: %d jobs, %d bytes", e.Jobs, e.Bytes)
+}
+
+// Is makes errors.Is(err, ErrQueueFull) true.
+func (e *QueueFullError) Is(target error) bool { return target == ErrQueueFull }
+
+// MessageError says why a message was not taken for a job or a beat.
+type MessageError struct {
+	What string // "job" or "beat"
+	Err  error
+}
+
+func (e *MessageError) Error() string { return fmt.Sprintf("proxy: bad %s: %v", e.What, e.Err) }
+
+// Unwrap returns the cause.
+func (e *MessageError) Unwrap() error { return e.Err }
+
+// Is makes errors.Is(err, ErrMessage) true.
+func (e *MessageError) Is(target error) bool { return target == ErrMessage }
+
+// refusalTable says what a client is told of an error. The first match counts.
+var refusalTable = []struct {
+	err    error
+	status int
+	reason string
+}{
+	{ErrMessage, 400, "the job is malformed"},
+	{ErrQueueFull, 503, "the stage is overloaded"},
+	{ErrClosed, 503, "the stage is shutting down"},
+	{ErrExpired, 504, "no worker became free in time"},
+	{ErrWorkerLost, 502, "the worker was lost"},
+}
+
+// Refusal returns the HTTP status and the reason by which a client is told of
+// a stage's error: the one table for it, of this package's errors. Others are
+// 500.
+func Refusal(err error) (status int, reason string) {
+	for _, r := range refusalTable {
+		if errors.Is(err, r.err) {
+			return r.status, r.reason
+		}
+	}
+	return 500, "the stage failed"
+}

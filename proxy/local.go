@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// LocalConfig configures a Local.
+type LocalConfig struct {
+	// Balancer holds the queue's bounds and the chooser. Its Skew is 0 where
+	// all fronts are in this process.
+	Balancer BalancerConfig
+	// Refuse is given jobs that the stage took and no slot will get, with
+	// ErrExpired or ErrClosed. It is called without locks held, on the
+	// goroutine that noticed. Nil: they are dropped, which is right where the
+	// front's table sees to deadlines itself and is closed first.
+	Refuse func(job *loopback.Job, err error)
+}
+
+// Local is a stage inside one process: the Balancer under a lock. Submit hands
+// a job directly to an idle slot, and a slot that asks for its next job takes a
+// queued one at once, without a switch of goroutines. It is a loopback.Stage
+// and a loopback.Interrupter, starts no goroutine, and is safe for concurrent
+// use.
+type Local struct {
+	refuse func(job *loopback.Job, err error)
+	closed chan struct{} // closed together with the stage
+
+	mu       sync.Mutex // guards the fields below and the slots' handles
+	balancer *Balancer
+	slots    int // given out and not left
+	draining bool
+	over     bool // no job is taken or given any more
+	meter    meter
+}
+
+// NewLocal returns a stage without slots, which takes jobs at once.
+func NewLocal(c LocalConfig) *Local {
+	if c.Refuse == nil {
+		c.Refuse = func(*loopback.Job, error) {}
+	}
+	return &Local{
+		refuse:   c.Refuse,
+		closed:   make(chan struct{}),
+		balancer: NewBalancer(c.Balancer),
+	}
+}
+
+// Submit implements loopback.Stage. The error is a *QueueFullError, or
+// ErrClosed after Close and, for jobs straight from a front, during Shutdown.
+func (l *Local) Submit(job *loopback.Job, sent transport.Notifier) error {
+	slot, job, err := l.take(job)
+	if err != nil {
+		return err
+	}
+	if slot != nil {
+		// Outside the lock, which is safe: a slot that is not idle is not
+		// closed, and its channel has room for its one job.
+		slot.give <- job
+	}
+	if sent != nil {
+		sent.Sent(nil)
+	}
+	return nil
+}
+
+// take queues a job and returns the one to hand over now, if any.
+func (l *Local) take(job *loopback.Job) (*localSlot, *loopback.Job, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over || l.draining && job.Info.Hops == 0 {
+		return nil, nil, ErrClosed
+	}
+	if err := l.balancer.Submit(job); err != nil {
+		return nil, nil, err
+	}
+	// Where a slot is idle nothing was queued before: there is one assignment
+	// at most, of a job too fresh to have expired here.
+	a, ok := l.balancer.Next(time.Time{})
+	if !ok {
+		return nil, nil, nil
+	}
+	return a.Slot.Owner.(*localSlot), a.Job, nil
+}
+
+// Interrupt implements loopback.Interrupter: the job leaves the queue. One that
+// a slot has already is its worker's to stop.
+func (l *Local) Interrupt(key wire.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.balancer.Cancel(key)
+	l.closeIfDrained()
+}
+
+// Status describes the stage. Each slot counts as a worker.
+func (l *Local) Status() wire.Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.balancer.Status()
+	s.Workers = uint32(l.slots)
+	s.Rate = l.meter.rate(time.Now(), l.balancer.Done())
+	return s
+}
+
+// Shutdown refuses new jobs from fronts with ErrClosed and goes on until no job
+// is queued or held, then closes the stage. If ctx ends first the stage is
+// closed as by Close, and ctx's error returned.
+func (l *Local) Shutdown(ctx context.Context) error {
+	l.mu.Lock()
+	l.draining = true
+	l.closeIfDrained()
+	l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return nil
+	case <-ctx.Done():
+		l.Close()
+		return context.Cause(ctx)
+	}
+}
+
+// Close stops the stage at once: queued jobs are refused with ErrClosed, Submit
+// returns it, and every slot's Next returns false. It does not wait for jobs
+// that slots hold.
+func (l *Local) Close() {
+	l.mu.Lock()
+	jobs := l.balancer.Clear()
+	l.close()
+	l.mu.Unlock()
+	for _, job := range jobs {
+		l.refuse(job, ErrClosed)
+	}
+}
+
+// closeIfDrained ends a Shutdown once nothing is queued or held. The caller
+// holds the lock.
+func (l *Local) closeIfDrained() {
+	if l.draining && l.balancer.Quiet() {
+		l.close()
+	}
+}
+
+// close wakes the slots that wait: only idle ones do. The caller holds the lock.
+func (l *Local) close() {
+	if l.over {
+		return
+	}
+	l.over = true
+	close(l.closed)
+	for s := l.balancer.idle.first; s != nil; s = s.next {
+		close(s.Owner.(*localSlot).give)
+	}
+}

@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// localSlot is a loopback.Slot of a Local.
+type localSlot struct {
+	stage *Local
+	slot  *Slot
+	give  chan *loopback.Job // holds one; closed if the slot is idle when it or the stage ends
+}
+
+// Slot returns a new slot of the stage for one worker goroutine. Hold and Sent
+// do nothing: inside one process an outcome has arrived when it is handed over.
+func (l *Local) Slot() loopback.Slot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &localSlot{stage: l, give: make(chan *loopback.Job, 1)}
+	s.slot = l.balancer.Join(Butterfly, s)
+	l.slots++
+	return s
+}
+
+// Next implements loopback.Slot.
+func (s *localSlot) Next(beat []byte) (*loopback.Job, bool) {
+	job, late, wait := s.stage.idle(s, beat)
+	for _, j := range late {
+		s.stage.refuse(j, ErrExpired)
+	}
+	if !wait {
+		return job, job != nil
+	}
+	job, ok := <-s.give
+	return job, ok
+}
+
+// idle makes a slot idle and takes the next queued job for it; late are jobs
+// that came too late for that. wait says that there is none, and that one will
+// come through the slot's channel, or its closing.
+func (l *Local) idle(s *localSlot, beat []byte) (job *loopback.Job, late []*loopback.Job, wait bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over || s.slot.gone {
+		return nil, nil, false
+	}
+	// The slot itself says so: there is no beat that could have crossed a job.
+	l.balancer.Idle(s.slot, beat, s.slot.held.key)
+	if l.balancer.Queued() > 0 {
+		// While jobs are queued no other slot is idle: an assignment is ours.
+		now := time.Now()
+		for a, ok := l.balancer.Next(now); ok; a, ok = l.balancer.Next(now) {
+			if a.Slot != nil {
+				return a.Job, late, false
+			}
+			late = append(late, a.Job)
+		}
+	}
+	l.closeIfDrained()
+	return nil, late, true
+}
+
+// Hold implements loopback.Slot.
+func (s *localSlot) Hold([]byte) {}
+
+// Sent implements transport.Notifier.
+func (s *localSlot) Sent(error) {}
+
+// Leave implements loopback.Slot. Only a slot that is idle can be waiting: one
+// that is not has its job, or finds it in its channel.
+func (s *localSlot) Leave() {
+	l := s.stage
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.slot.gone {
+		return
+	}
+	if s.slot.idle && !l.over {
+		close(s.give)
+	}
+	l.balancer.Leave(s.slot) // the job it may hold is the worker's to finish
+	l.slots--
+	l.closeIfDrained()
+}

@@ -1,0 +1,262 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+// tick is how often deadlines are looked at and changes of the status told.
+const tick = 100 * time.Millisecond
+
+// Proxy is a stage whose workers are other processes: a Balancer between two
+// ROUTER sockets. Fronts and workers of other stages send jobs to the upstream
+// one; the stage's workers send beats to the downstream one and get jobs.
+//
+//	DEALER ──info, frames…──▶ upstream │ Proxy │ downstream ◀──beat────────── DEALER
+//	       ◀──status (only if announced)│       │           ──info, frames…──▶
+//
+// Its methods may be called concurrently. The lifecycle: New validates, Run
+// binds and serves, Shutdown drains, the end of Run's context stops hard.
+//
+// Events come in batches on the reader goroutines of the sockets' peers. Each
+// batch is worked off under one lock, beats before assignments, and what it
+// brings about is sent under it too, which does not block and keeps the order
+// of what the Balancer decided. Refusals are made outside.
+type Proxy struct {
+	cfg      Config
+	trouble  limiter // messages that were refused
+	lost     limiter // jobs that nobody could be told of
+	ready    chan struct{}
+	stop     chan struct{} // closed once drained, or when Shutdown gives up
+	finished chan struct{} // closed at the end of Run
+
+	mu                   sync.Mutex // guards the fields below and all workers' state
+	balancer             *Balancer
+	workers              map[*transport.Peer]*worker
+	audience             audience
+	upstream, downstream string // real endpoints, once bound
+	taken, takenBefore   uint64 // jobs that came, until now and until the last tick
+	started              bool
+	draining             bool
+	stopping             bool // stop is closed
+	over                 bool // no job is taken, and what is lost is not told
+}
+
+// New returns a Proxy and acquires nothing. The error joins all that is wrong
+// with the configuration.
+func New(c Config) (*Proxy, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	return &Proxy{
+		cfg:      c,
+		ready:    make(chan struct{}),
+		stop:     make(chan struct{}),
+		finished: make(chan struct{}),
+		balancer: NewBalancer(c.Balancer),
+		workers:  make(map[*transport.Peer]*worker),
+		audience: audience{peers: make(map[*transport.Peer]struct{})},
+	}, nil
+}
+
+// Run binds both sockets, serves until ctx ends or Shutdown is done, and joins
+// all its goroutines. Jobs that are queued then are refused. It returns an
+// error if an endpoint cannot be bound, and ErrRunning if it was called before;
+// ending is no error.
+func (p *Proxy) Run(ctx context.Context) error {
+	if err := p.start(); err != nil {
+		return err
+	}
+	defer close(p.finished)
+	down, err := transport.Listen(p.cfg.Downstream, p.cfg.options(2*p.cfg.MaxSlots), downstream{p})
+	if err != nil {
+		return fmt.Errorf("proxy: downstream: %w", err)
+	}
+	defer down.Close()
+	up, err := transport.Listen(p.cfg.Upstream, p.cfg.options(64), upstream{p})
+	if err != nil {
+		return fmt.Errorf("proxy: upstream: %w", err)
+	}
+	defer up.Close()
+	p.mu.Lock()
+	p.upstream, p.downstream = up.Endpoint(), down.Endpoint()
+	p.mu.Unlock()
+	close(p.ready)
+	return p.serve(ctx, up, down)
+}
+
+// start makes Run run once.
+func (p *Proxy) start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.started:
+		return ErrRunning
+	case p.stopping:
+		return ErrClosed
+	}
+	p.started = true
+	return nil
+}
+
+// serve runs the listeners and the clock until the end. The listeners do not
+// see the end of ctx: before connections are cut, the proxy has to know that
+// their loss is not the workers'.
+func (p *Proxy) serve(ctx context.Context, up, down *transport.Listener) error {
+	var wg sync.WaitGroup
+	var errs [2]error
+	failed := make(chan struct{}, len(errs))
+	for i, l := range []*transport.Listener{up, down} {
+		wg.Go(func() {
+			errs[i] = l.Run(context.WithoutCancel(ctx))
+			failed <- struct{}{}
+		})
+	}
+	p.clock(ctx, failed)
+	p.end()
+	up.Close()
+	down.Close()
+	wg.Wait()
+	p.end() // what was on its way to workers has been given back
+	for _, err := range errs {
+		if err != nil {
+			return fmt.Errorf("proxy: %w", err)
+		}
+	}
+	return nil
+}
+
+// clock does what time brings about, until something ends the proxy.
+func (p *Proxy) clock(ctx context.Context, failed <-chan struct{}) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			p.tick(now)
+		case <-p.stop:
+			return
+		case <-failed:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tick refuses jobs that are late and tells the status.
+func (p *Proxy) tick(now time.Time) {
+	p.mu.Lock()
+	late := p.balancer.Expire(now)
+	p.audience.tell(now, p.status(now))
+	if p.drained() {
+		p.stopNow()
+	}
+	p.mu.Unlock()
+	p.refuse(ErrExpired, late...)
+}
+
+// end takes no job any more and refuses those that wait.
+func (p *Proxy) end() {
+	p.mu.Lock()
+	p.over = true
+	jobs := p.balancer.Clear()
+	p.mu.Unlock()
+	p.refuse(ErrClosed, jobs...)
+}
+
+// Ready returns a channel that is closed once both sockets are bound. If Run
+// fails it stays open.
+func (p *Proxy) Ready() <-chan struct{} { return p.ready }
+
+// UpstreamEndpoint returns the endpoint for jobs with its real address; empty
+// before Ready.
+func (p *Proxy) UpstreamEndpoint() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.upstream
+}
+
+// DownstreamEndpoint returns the endpoint for workers with its real address;
+// empty before Ready.
+func (p *Proxy) DownstreamEndpoint() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.downstream
+}
+
+// Interrupt implements loopback.Interrupter: the job leaves the queue, without
+// an answer. One that a worker has is that worker's to stop. It is what a
+// loopback.Subscriber is to tell.
+func (p *Proxy) Interrupt(key wire.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.balancer.Cancel(key)
+}
+
+// Status describes the stage.
+func (p *Proxy) Status() wire.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status(time.Now())
+}
+
+// status is Status for callers that hold the lock.
+func (p *Proxy) status(now time.Time) wire.Status {
+	s := p.balancer.Status()
+	s.Workers = uint32(len(p.workers))
+	s.Rate = p.audience.meter.rate(now, p.balancer.Done())
+	return s
+}
+
+// Shutdown refuses new jobs from fronts, so that the stage runs empty, takes
+// those of other stages as before, and ends Run once no job is queued or held,
+// a tenth of a second or two later. Called before Run it makes Run return
+// ErrClosed. If ctx ends first it stops hard and returns ctx's cause. It returns when Run
+// has, and may be called more than once.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	p.draining = true
+	started := p.started
+	if !started {
+		p.stopNow()
+	}
+	p.mu.Unlock()
+	if !started {
+		return nil
+	}
+	select {
+	case <-p.finished:
+		return nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.stopNow()
+	p.mu.Unlock()
+	<-p.finished
+	return context.Cause(ctx)
+}
+
+// drained reports whether a Shutdown has nothing left to wait for: nothing is
+// queued or held, and no job came for a whole tick. The latter because a worker
+// that forwards a job to its own stage beats on one connection and forwards on
+// another: the beat may be here first. The caller holds the lock.
+func (p *Proxy) drained() bool {
+	calm := p.balancer.Quiet() && p.taken == p.takenBefore
+	p.takenBefore = p.taken
+	return p.draining && calm
+}
+
+// stopNow ends Run. The caller holds the lock.
+func (p *Proxy) stopNow() {
+	if !p.stopping {
+		p.stopping = true
+		close(p.stop)
+	}
+}

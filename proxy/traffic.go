@@ -1,0 +1,221 @@
+package proxy
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+)
+
+// upstream hears the peers that send jobs.
+type upstream struct{ *Proxy }
+
+// PeerUp implements transport.Handler.
+func (p upstream) PeerUp(peer *transport.Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.audience.join(peer, p.status(time.Now()))
+}
+
+// PeerDown implements transport.Handler. The jobs that the peer sent stay: their
+// front may be another, or come back.
+func (p upstream) PeerDown(peer *transport.Peer, _ error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.audience.leave(peer)
+}
+
+// Receive implements transport.Handler.
+func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
+	jobs := make([]*envelope, 0, len(batch))
+	for _, m := range batch {
+		e, info, key, err := open(m)
+		if err == nil {
+			jobs = append(jobs, e)
+			continue
+		}
+		p.complain(peer, err)
+		if key {
+			p.answer(&info, err)
+		}
+	}
+	refused, late := p.submit(jobs)
+	for _, r := range refused {
+		p.refuse(r.err, r.job)
+	}
+	p.refuse(ErrExpired, late...)
+}
+
+// refusal is a job that was not taken.
+type refusal struct {
+	job *loopback.Job
+	err error
+}
+
+// submit queues jobs and assigns them at once where slots are idle, so that
+// the queue's bounds are compared with what really waits.
+func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.taken += uint64(len(jobs))
+	for _, e := range jobs {
+		err := ErrClosed
+		if !p.over && !(p.draining && e.Info.Hops == 0) {
+			err = p.balancer.Submit(&e.Job)
+		}
+		if err != nil {
+			refused = append(refused, refusal{&e.Job, err})
+			continue
+		}
+		late = append(late, p.assign(now)...)
+	}
+	return refused, late
+}
+
+// assign carries out what the Balancer decides, and returns the jobs that came
+// too late. The caller holds the lock.
+func (p *Proxy) assign(now time.Time) (late []*loopback.Job) {
+	if p.over {
+		return nil
+	}
+	for a, ok := p.balancer.Next(now); ok; a, ok = p.balancer.Next(now) {
+		if a.Slot == nil {
+			late = append(late, a.Job)
+			continue
+		}
+		p.give(a)
+	}
+	return late
+}
+
+// give sends a job to its slot. The caller holds the lock.
+func (p *Proxy) give(a Assignment) {
+	pl := a.Slot.Owner.(*place)
+	m := a.Job.Payload.(*envelope).render(a.Slot.Kind(), pl.number)
+	if err := pl.worker.peer.Send(m, pl); err != nil {
+		// Its connection has ended; or its queue is full, which it can be only
+		// if it beats without reading what it is given. Either way its end
+		// will be told, and settles what else it holds.
+		p.balancer.Revoke(a)
+		pl.worker.gone = true
+		pl.worker.peer.Close(err)
+		return
+	}
+	pl.given++
+}
+
+// downstream hears the stage's workers.
+type downstream struct{ *Proxy }
+
+// PeerUp implements transport.Handler.
+func (p downstream) PeerUp(peer *transport.Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers[peer] = &worker{peer: peer}
+}
+
+// Receive implements transport.Handler. All beats count before a job is
+// assigned: of several that a prime_server worker has sent, the last may be
+// the one that ended its job.
+func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
+	var bad error
+	now := time.Now()
+	p.mu.Lock()
+	w := p.workers[peer]
+	for _, m := range batch {
+		if w.gone {
+			break
+		}
+		if err := w.beat(p.balancer, m, p.cfg.MaxSlots); err != nil {
+			bad = err
+		}
+	}
+	late := p.assign(now)
+	p.mu.Unlock()
+	p.refuse(ErrExpired, late...)
+	if bad != nil {
+		p.complain(peer, bad)
+	}
+}
+
+// PeerDown implements transport.Handler. All that was sent to the peer has been
+// told to its places by now.
+func (p downstream) PeerDown(peer *transport.Peer, err error) {
+	p.mu.Lock()
+	lost, late := p.lose(p.workers[peer])
+	delete(p.workers, peer)
+	over := p.over
+	p.mu.Unlock()
+	p.refuse(ErrExpired, late...)
+	if over {
+		return // we left, not the worker: it may still answer
+	}
+	p.refuse(ErrWorkerLost, lost...)
+	if len(lost) > 0 {
+		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", len(lost), "err", err)
+	}
+}
+
+// lose takes a worker's slots away. Jobs that cannot have run are queued again,
+// before all others and in their order; the others are returned. The caller
+// holds the lock.
+func (p *Proxy) lose(w *worker) (lost, late []*loopback.Job) {
+	var unsent []*loopback.Job
+	w.all(func(pl *place) {
+		jobs := p.balancer.Leave(pl.slot)
+		// The jobs of a place reach the kernel in order: the last ones did not.
+		first := len(jobs) - int(min(pl.given-pl.sent.Load(), uint64(len(jobs))))
+		for i, job := range jobs {
+			if fateOf(i < first) == again {
+				unsent = append(unsent, job)
+			} else {
+				lost = append(lost, job)
+			}
+		}
+	})
+	for _, job := range slices.Backward(unsent) {
+		p.balancer.Requeue(job)
+	}
+	return lost, p.assign(time.Now())
+}
+
+// refuse tells the fronts of jobs that no worker gets, or that one was lost
+// with. The caller does not hold the lock.
+func (p *Proxy) refuse(err error, jobs ...*loopback.Job) {
+	for _, job := range jobs {
+		p.answer(&job.Info, err)
+	}
+}
+
+// answer tells the front that info names of err.
+func (p *Proxy) answer(info *wire.Info, err error) {
+	status, reason := Refusal(err)
+	cause := errNoAnswerer
+	if p.cfg.Answerer != nil {
+		out := *info
+		out.Code = uint16(status)
+		text := p.cfg.Render(&out, status, reason)
+		cause = p.cfg.Answerer.Answer(loopback.Answer{Info: out, Payload: wire.Frames{text}}, nil)
+	}
+	if cause == nil {
+		return
+	}
+	p.lost.do(time.Now(), func(suppressed int) {
+		p.cfg.Logger.Warn("job refused, its front cannot be told",
+			"job", info.Key().String(), "status", status, "reason", err, "err", cause, "suppressed", suppressed)
+	})
+}
+
+// errNoAnswerer is why a front is not told where none is configured.
+var errNoAnswerer = errors.New("proxy: no loopback is configured")
+
+// complain logs a message that was refused, at a bounded rate.
+func (p *Proxy) complain(peer *transport.Peer, err error) {
+	p.trouble.do(time.Now(), func(suppressed int) {
+		p.cfg.Logger.Warn("message refused", "peer", peer.Remote(), "err", err, "suppressed", suppressed)
+	})
+}

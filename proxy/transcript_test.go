@@ -1,0 +1,263 @@
+package proxy
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/stretchr/testify/require"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the transcripts in testdata really give")
+
+// TestTranscripts plays testdata/*.txt. Every block is commands, one a line, a
+// line "----", and what the Balancer decided. Lines with # are comments.
+//
+//	config [max=N] [bytes=N] [skew=MS] [chooser]    a new Balancer; the chooser takes the slot whose beat is the job's key
+//	join SLOT prime|butterfly
+//	beat SLOT [text=BYTES] [done=KEY]
+//	withdraw SLOT [done=KEY]
+//	submit KEY [hops=N] [size=N] [deadline=MS] [plain]    plain: without extension
+//	requeue KEY
+//	next [now=MS]                                   assignments until there is none
+//	cancel KEY | expire now=MS | leave SLOT | clear | state
+//
+// A key is [INSTANCE/]ID.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			got := play(t, string(text))
+			if *rewrite {
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+				return
+			}
+			require.Equal(t, string(text), got)
+		})
+	}
+}
+
+// play returns the transcript with the outputs as they are.
+func play(t *testing.T, text string) string {
+	p := newPlayer(BalancerConfig{})
+	var out strings.Builder
+	inOutput := false
+	for line := range strings.Lines(text) {
+		word := strings.TrimSpace(line)
+		switch {
+		case word == "":
+			inOutput = false
+			out.WriteString(line)
+		case inOutput:
+		case word == "----":
+			inOutput = true
+			out.WriteString(line)
+			out.WriteString(p.flush())
+		case strings.HasPrefix(word, "#"):
+			out.WriteString(line)
+		default:
+			out.WriteString(line)
+			p.run(t, strings.Fields(word))
+		}
+	}
+	return out.String()
+}
+
+// player gives a Balancer the commands of a transcript.
+type player struct {
+	b     *Balancer
+	slots map[string]*Slot
+	names []string
+	out   strings.Builder
+}
+
+func newPlayer(c BalancerConfig) *player {
+	return &player{b: NewBalancer(c), slots: map[string]*Slot{}}
+}
+
+func (p *player) flush() string {
+	s := p.out.String()
+	p.out.Reset()
+	if s == "" {
+		return "ok\n"
+	}
+	return s
+}
+
+func (p *player) printf(format string, args ...any) { fmt.Fprintf(&p.out, format+"\n", args...) }
+
+func (p *player) run(t *testing.T, words []string) {
+	args := options(words[1:])
+	name := ""
+	if len(words) > 1 {
+		name = words[1]
+	}
+	switch words[0] {
+	case "config":
+		p.configure(args)
+	case "join":
+		kind := map[string]Kind{"prime": Prime, "butterfly": Butterfly}[words[2]]
+		p.slots[name] = p.b.Join(kind, name)
+		p.names = append(p.names, name)
+	case "beat":
+		p.b.Idle(p.slots[name], []byte(args["text"]), keyOf(args["done"]))
+	case "leave":
+		p.jobs("lost", p.b.Leave(p.slots[name]))
+	case "withdraw":
+		p.printf("%s left: %t", name, p.b.Withdraw(p.slots[name], keyOf(args["done"])))
+	default:
+		p.runJobs(t, words[0], name, args)
+	}
+}
+
+// runJobs runs the commands that are about jobs.
+func (p *player) runJobs(t *testing.T, command, name string, args map[string]string) {
+	switch command {
+	case "submit":
+		if err := p.b.Submit(jobOf(name, args)); err != nil {
+			p.printf("%s refused: %v", name, err)
+		}
+	case "requeue":
+		p.b.Requeue(jobOf(name, args))
+	case "next":
+		p.next(at(args))
+	case "cancel":
+		p.printf("cancelled %d", p.b.Cancel(keyOf(name)))
+	case "expire":
+		p.jobs("expired", p.b.Expire(at(args)))
+	case "clear":
+		p.jobs("cleared", p.b.Clear())
+	case "state":
+		p.state()
+	default:
+		t.Fatalf("unknown command %q", command)
+	}
+}
+
+func (p *player) configure(args map[string]string) {
+	c := BalancerConfig{
+		MaxQueue:      number(args["max"]),
+		MaxQueueBytes: int64(number(args["bytes"])),
+		Skew:          time.Duration(number(args["skew"])) * time.Millisecond,
+	}
+	if _, ok := args["chooser"]; ok {
+		c.Chooser = func(idle []Candidate, job *loopback.Job) int {
+			for i, c := range idle {
+				if string(c.Beat) == showKey(job) {
+					return i
+				}
+			}
+			return -1
+		}
+	}
+	*p = *newPlayer(c)
+}
+
+func (p *player) next(now time.Time) {
+	for a, ok := p.b.Next(now); ok; a, ok = p.b.Next(now) {
+		if a.Slot == nil {
+			p.printf("%s expired", showKey(a.Job))
+			continue
+		}
+		p.printf("%s -> %s", showKey(a.Job), a.Slot.Owner)
+	}
+}
+
+func (p *player) jobs(what string, jobs []*loopback.Job) {
+	for _, j := range jobs {
+		p.printf("%s %s", what, showKey(j))
+	}
+}
+
+// state shows everything: the queue, the idle in their order, every slot.
+func (p *player) state() {
+	s := p.b.Status()
+	p.printf("slots=%d idle=%d queued=%d prime=%t done=%d", s.Slots, s.Idle, s.Queued, s.Prime, p.b.Done())
+	var queued, idle []string
+	for e := p.b.queue.first; e != nil; e = e.next {
+		queued = append(queued, showKey(e.job))
+	}
+	for s := p.b.idle.first; s != nil; s = s.next {
+		idle = append(idle, s.Owner.(string))
+	}
+	p.printf("queue %v idle %v", queued, idle)
+	for _, name := range p.names {
+		s := p.slots[name]
+		line := fmt.Sprintf("%s %s", name, s.Kind())
+		if s.held.job != nil {
+			line += " holds " + showKey(s.held.job)
+		}
+		if s.maybe != nil {
+			line += " maybe " + showKey(s.maybe)
+		}
+		if s.idle {
+			line += fmt.Sprintf(" idle %q", s.beat)
+		}
+		p.printf("%s", line)
+	}
+}
+
+// options splits words of the form name=value; a word without = is a name.
+func options(words []string) map[string]string {
+	m := map[string]string{}
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		m[name] = value
+	}
+	return m
+}
+
+func number(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}
+
+// at reads now=MS; without it no deadline has passed.
+func at(args map[string]string) time.Time {
+	if args["now"] == "" {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(number(args["now"])))
+}
+
+func keyOf(s string) wire.Key {
+	instance, id, ok := strings.Cut(s, "/")
+	if !ok {
+		instance, id = "0", s
+	}
+	return wire.Key{Instance: uint64(number(instance)), ID: uint32(number(id))}
+}
+
+func showKey(j *loopback.Job) string {
+	k := j.Info.Key()
+	if k.Instance == 0 {
+		return fmt.Sprint(k.ID)
+	}
+	return fmt.Sprintf("%d/%d", k.Instance, k.ID)
+}
+
+func jobOf(key string, args map[string]string) *loopback.Job {
+	k := keyOf(key)
+	job := &loopback.Job{Size: number(args["size"])}
+	job.Info.ID = k.ID
+	if _, ok := args["plain"]; ok {
+		return job
+	}
+	job.Info.Extend()
+	job.Info.Instance, job.Info.Hops = k.Instance, uint32(number(args["hops"]))
+	if d := number(args["deadline"]); d != 0 {
+		job.Info.SetDeadline(time.UnixMilli(int64(d)))
+	}
+	return job
+}

@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
+
+// worker is a connection on the downstream socket, with its places. The
+// proxy's lock guards it.
+type worker struct {
+	peer   *transport.Peer
+	prime  *place   // the connection as one slot, if beats of one frame came
+	places []*place // by slot number; nil where none is known
+	gone   bool     // a send has failed: its beats do not count any more
+}
+
+// place is one slot of a worker, and the Notifier of what is sent to it.
+type place struct {
+	worker *worker
+	number uint16
+	slot   *Slot
+	given  uint64        // jobs handed to the transport; the proxy's lock guards it
+	sent   atomic.Uint64 // of them, those that reached the kernel: the oldest ones
+}
+
+// Sent implements transport.Notifier. It takes no lock, since it may be called
+// with any held.
+func (p *place) Sent(err error) {
+	if err == nil {
+		p.sent.Add(1)
+	}
+}
+
+// beat takes a message: a prime_server worker's beat has one frame, a butterfly
+// worker's two. The caller holds the proxy's lock.
+func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) error {
+	switch len(m) {
+	case 1:
+		if w.prime == nil {
+			w.prime = w.join(b, Prime, 0)
+		}
+		b.Idle(w.prime.slot, m[0], wire.Key{})
+		return nil
+	case 2:
+		beat, err := wire.ParseBeat(m[1])
+		if err != nil {
+			return &MessageError{"beat", err}
+		}
+		if int(beat.Slot) >= maxSlots {
+			return &MessageError{"beat", fmt.Errorf("slot %d, at most %d slots are allowed", beat.Slot, maxSlots)}
+		}
+		w.slotBeat(b, m, &beat)
+		return nil
+	}
+	return &MessageError{"beat", fmt.Errorf("%d frames, want 1 or 2", len(m))}
+}
+
+// slotBeat makes a butterfly slot idle, joining it to the balancer if it is
+// new, or lets it leave. The receipt of leaving takes the same way as jobs do,
+// and so arrives behind the last of them.
+func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) {
+	for len(w.places) <= int(beat.Slot) {
+		w.places = append(w.places, nil)
+	}
+	at := &w.places[beat.Slot]
+	switch {
+	case !beat.Withdraw:
+		if *at == nil {
+			*at = w.join(b, Butterfly, beat.Slot)
+		}
+		b.Idle((*at).slot, m[0], beat.Done)
+	case *at == nil || b.Withdraw((*at).slot, beat.Done):
+		*at = nil
+		_ = w.peer.Send(transport.Message{m[1]}, nil) // if it has gone, it needs none
+	}
+}
+
+func (w *worker) join(b *Balancer, kind Kind, number uint16) *place {
+	p := &place{worker: w, number: number}
+	p.slot = b.Join(kind, p)
+	return p
+}
+
+// all calls f for every place.
+func (w *worker) all(f func(*place)) {
+	if w.prime != nil {
+		f(w.prime)
+	}
+	for _, p := range w.places {
+		if p != nil {
+			f(p)
+		}
+	}
+}
+
+// fate is what becomes of a job whose worker was lost.
+type fate int
+
+const (
+	again  fate = iota // another slot gets it
+	giveUp             // its front is told
+)
+
+// fateOf decides it. A job of which the last byte never reached the kernel has
+// not run. Any other may have: whether it may run twice is not known here.
+func fateOf(reachedKernel bool) fate {
+	if reachedKernel {
+		return giveUp
+	}
+	return again
+}
