@@ -110,7 +110,7 @@ func TestTwoStagesCommandLines(t *testing.T) {
 	}
 	const front = " --loopback ipc:///d/loop --interrupt ipc:///d/intr"
 	assert.Equal(t, []string{
-		"front: front --listen tcp://127.0.0.1:9 --ready /ready --proxy ipc:///d/parse.up" + front,
+		"front: front --listen tcp://127.0.0.1:9 --ready /readyz --proxy ipc:///d/parse.up" + front,
 		"proxy parse: proxy --upstream ipc:///d/parse.up --downstream ipc:///d/parse.down" + front,
 		"proxy compute: proxy --upstream ipc:///d/compute.up --downstream ipc:///d/compute.down" + front,
 		"worker parse: worker primes.parse --upstream-proxy ipc:///d/parse.down" + front + " --count 8 --downstream-proxy ipc:///d/compute.up",

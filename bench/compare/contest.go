@@ -45,7 +45,7 @@ const (
 	serverd     = "prime-serverd"
 )
 
-const readyPath = "/ready"
+const readyPath = "/readyz"
 
 var (
 	isPrime = work{method: "GET", path: "/is_prime?possible_prime=3", answer: "3"}
@@ -59,7 +59,7 @@ func contest() []contestant {
 		{name: "bare primes", work: isPrime, parts: bare("primes")},
 		{
 			name: "one process", work: isPrime, bare: "bare primes", target: 0.60,
-			parts: oneProcess,
+			ready: readyPath, parts: oneProcess,
 		},
 		{
 			name: "two stages over ipc", work: isPrime, bare: "bare primes", target: 0.25,
@@ -80,7 +80,7 @@ func bare(mode string) func(place) []part {
 }
 
 func oneProcess(p place) []part {
-	args := []string{"--listen", p.address}
+	args := []string{"--listen", p.address, "--ready", readyPath}
 	if p.slots > 0 {
 		args = append(args, "--workers", strconv.Itoa(p.slots))
 	}

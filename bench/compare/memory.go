@@ -25,7 +25,10 @@ type footprint struct {
 	// Growth is the median of the last third of Resident against that of the
 	// first, less one: single readings depend on when the last collection was.
 	Growth float64 `json:"growth"`
-	Missed bool    `json:"missed"`
+	// Control is a process of a bare contestant: shown beside the others, but
+	// not this project's to keep flat.
+	Control bool `json:"control,omitempty"`
+	Missed  bool `json:"missed"`
 }
 
 // measureMemory sends a contestant its requests in steps, each over new connections,
@@ -74,8 +77,9 @@ func (b *bench) remember(ctx context.Context, i int, c contestant) ([]footprint,
 		}
 	}
 	for j := range prints {
-		prints[j].Contestant, prints[j].Process = c.name, d.processes[j].name
-		prints[j].judge()
+		f := &prints[j]
+		f.Contestant, f.Process, f.Control = c.name, d.processes[j].name, c.bare == ""
+		f.judge()
 	}
 	return prints, nil
 }
@@ -101,7 +105,14 @@ func (f *footprint) judge() {
 	third := len(f.Heap) / 3
 	first, last := middle(f.Heap[:third]), middle(f.Heap[len(f.Heap)-third:])
 	heapMoved := last-first > 1 && last-first > flat*first
-	f.Missed = f.Growth > flat || f.Growth < -flat || heapMoved
+	f.Missed = !f.Control && (f.Growth > flat || f.Growth < -flat || heapMoved)
+}
+
+func (f *footprint) verdict() string {
+	if f.Control {
+		return "-"
+	}
+	return verdict(!f.Missed)
 }
 
 func growth(values []int64) float64 {
@@ -129,7 +140,7 @@ func (b *bench) printMemory(out io.Writer, all []footprint) error {
 		end := len(f.Resident) - 1
 		fmt.Fprintf(w, "%-*s\t%d\t%d\t%d\t%d\t%+.1f %%\t%d\t%d\t%s\t\n", nameWidth, f.Process,
 			f.Resident[0], f.Resident[end], slices.Min(f.Resident), slices.Max(f.Resident), 100*f.Growth,
-			f.Heap[0], f.Heap[end], verdict(!f.Missed))
+			f.Heap[0], f.Heap[end], f.verdict())
 	}
 	return w.Flush()
 }

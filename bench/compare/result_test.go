@@ -79,5 +79,10 @@ func TestMemoryIsFlatWithinATenthEitherWay(t *testing.T) {
 		f := footprint{Resident: c.resident, Heap: c.heap}
 		f.judge()
 		assert.Equal(t, c.missed, f.Missed, name)
+
+		control := footprint{Resident: c.resident, Heap: c.heap, Control: true}
+		control.judge()
+		assert.False(t, control.Missed, name)
+		assert.Equal(t, "-", control.verdict())
 	}
 }

@@ -92,7 +92,7 @@ func (b *bench) load(ctx context.Context, d *deployment, bounds ...string) (*htt
 	cmd.Stderr = &problem
 	output, err := cmd.Output()
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("load %s: %w", d.name, ctx.Err())
 	}
 	var report httpload.Report
 	if len(output) == 0 || json.Unmarshal(output, &report) != nil {
