@@ -40,7 +40,6 @@ func newAccessLog(to io.Writer, log *slog.Logger) *accessLog {
 //	127.0.0.1 - - [02/Jan/2006:15:04:05 +0000] "GET / HTTP/1.1" 200 2 153 id
 func (a *accessLog) note(x *exchange) {
 	now := time.Now()
-	id := x.id()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.buf) >= accessMax {
@@ -58,7 +57,7 @@ func (a *accessLog) note(x *exchange) {
 	b = strconv.AppendInt(b, int64(len(x.ctx.Response.Body())), 10)
 	b = append(b, ' ')
 	b = x.appendTook(b, now)
-	b = append(b, id...)
+	b = x.appendID(b)
 	a.buf = append(b, '\n')
 	if len(a.buf) >= accessFull {
 		select {

@@ -69,7 +69,7 @@ type Config struct {
 	// DefaultBodyTimeout.
 	BodyTimeout time.Duration
 	// IdleTimeout is how long a connection may be idle between requests.
-	// Default DefaultIdleTimeout. An idle connection costs about 5 KiB.
+	// Default DefaultIdleTimeout. An idle connection costs about 10 KiB.
 	IdleTimeout time.Duration
 	// WriteTimeout is how long a client may take to accept 256 KiB of an
 	// answer; then the connection is cut. Default DefaultWriteTimeout.

@@ -1,7 +1,6 @@
 package httpfront
 
 import (
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -33,11 +32,12 @@ type conn struct {
 	first       [firstRead]byte
 	rest        []byte // of first, not yet read by fasthttp
 	read, write deadline
-	active      bool // a request's first byte has come, its answer has not left
-	timed       bool // while active: the read deadline is the request's
-	served      bool // a first request has come
-	lingers     bool // the client may still be sending: close slowly
-	mute        bool // nothing may be written any more
+	active      bool      // a request's first byte has come, its answer has not left
+	timed       bool      // while active: the read deadline is the request's
+	by          time.Time // when the body has to be here; zero: no body yet
+	served      bool      // a first request has come
+	lingers     bool      // the client may still be sending: close slowly
+	mute        bool      // nothing may be written any more
 
 	mu      sync.Mutex // guards the fields below
 	idle    bool       // waits for nothing that has been promised
@@ -62,11 +62,22 @@ func (c *conn) Read(p []byte) (int, error) {
 		return c.readFirst(p)
 	}
 	if !c.timed { // the request has not come in one piece
-		if err := c.SetReadDeadline(time.Now().Add(c.front.cfg.HeaderTimeout)); err != nil {
+		if err := c.setTimed(); err != nil {
 			return 0, err
 		}
 	}
 	return c.Conn.Read(p)
+}
+
+// setTimed sets the deadline for the rest of the head, or of the body.
+func (c *conn) setTimed() error {
+	by := c.by
+	if by.IsZero() {
+		by = time.Now().Add(c.front.cfg.HeaderTimeout)
+	}
+	c.timed = true
+	c.read.forget()
+	return c.Conn.SetReadDeadline(by)
 }
 
 // readFirst waits for a request. fasthttp asks for its first byte only.
@@ -75,8 +86,8 @@ func (c *conn) readFirst(p []byte) (int, error) {
 	if !c.served {
 		timeout = c.front.cfg.HeaderTimeout
 	}
-	if !c.becomeIdle(timeout) {
-		return 0, io.EOF
+	if err := c.becomeIdle(timeout); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Read(c.first[:])
 	c.mu.Lock()
@@ -94,23 +105,20 @@ func (c *conn) readFirst(p []byte) (int, error) {
 // changed is fasthttp's ConnState.
 func changed(nc net.Conn, s fasthttp.ConnState) {
 	if c, ok := nc.(*conn); ok {
-		c.active, c.timed = s == fasthttp.StateActive, false
+		c.active, c.timed, c.by = s == fasthttp.StateActive, false, time.Time{}
 	}
 }
 
-// becomeIdle reports whether the connection may wait for a request. The
-// deadline is set under the lock: drain sets an earlier one afterwards.
-func (c *conn) becomeIdle(timeout time.Duration) bool {
+// becomeIdle makes ready for waiting for a request. The deadline is set under
+// the lock: drain sets an earlier one before or afterwards.
+func (c *conn) becomeIdle(timeout time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.front.draining.Load() || c.setRead(timeout) != nil {
-		return false
-	}
 	c.idle = true
-	return true
-}
-
-func (c *conn) setRead(timeout time.Duration) error {
+	if c.front.draining.Load() {
+		c.read.forget()
+		return c.Conn.SetReadDeadline(time.Now().Add(lastLook))
+	}
 	at, set := c.read.next(c.front.clock(), timeout)
 	if !set {
 		return nil
@@ -119,11 +127,10 @@ func (c *conn) setRead(timeout time.Duration) error {
 }
 
 // SetReadDeadline implements net.Conn. fasthttp calls it when a request with a
-// body comes, with the body's deadline.
+// body comes, with the body's deadline: set only if the body is waited for.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	c.timed = true
-	c.read.forget()
-	return c.Conn.SetReadDeadline(t)
+	c.by, c.timed = t, false
+	return nil
 }
 
 // Write implements net.Conn. Each part of p has WriteTimeout, so that a slow

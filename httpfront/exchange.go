@@ -3,7 +3,6 @@ package httpfront
 import (
 	"errors"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
@@ -205,9 +204,25 @@ func (x *exchange) hangUp() {
 // id returns the request's id, as logs and error bodies show it. A request
 // refused before it was registered has one of its connection and its place
 // there.
-func (x *exchange) id() string {
-	if x.key != (wire.Key{}) {
-		return x.key.String()
+func (x *exchange) id() string { return string(x.appendID(nil)) }
+
+// appendID writes a key as its String does, without allocating.
+func (x *exchange) appendID(dst []byte) []byte {
+	if x.key == (wire.Key{}) {
+		dst = appendHex(dst, x.front.cfg.Table.Instance(), 16)
+		dst = append(dst, '-')
+		return appendHex(dst, x.ctx.ID(), 16)
 	}
-	return strconv.FormatUint(x.front.cfg.Table.Instance(), 16) + "-" + strconv.FormatUint(x.ctx.ID(), 16)
+	dst = appendHex(dst, x.key.Instance, 16)
+	dst = append(dst, '-')
+	dst = appendHex(dst, uint64(x.key.ID), 8)
+	dst = append(dst, '-')
+	return appendHex(dst, uint64(x.key.Time), 8)
+}
+
+func appendHex(dst []byte, v uint64, digits int) []byte {
+	for i := 4 * (digits - 1); i >= 0; i -= 4 {
+		dst = append(dst, "0123456789abcdef"[v>>i&15])
+	}
+	return dst
 }

@@ -30,7 +30,7 @@ type RemoteState struct {
 // NewRemote validates and acquires nothing. Jobs may be submitted before and
 // while it runs: they wait in a bounded queue for the proxy.
 func NewRemote(endpoint string, o transport.Options) (*Remote, error) {
-	o.Socket = transport.Dealer
+	o.Socket, o.TellWaiting = transport.Dealer, true
 	r := &Remote{}
 	d, err := transport.NewDialer(endpoint, o, r)
 	if err != nil {

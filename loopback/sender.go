@@ -30,7 +30,7 @@ type frontLink struct {
 // NewSender validates and acquires nothing. Answers may be given to it before
 // and while it runs: they wait in a bounded queue for the front.
 func NewSender(fronts []FrontEndpoint, o transport.Options) (*Sender, error) {
-	o.Socket = transport.Push
+	o.Socket, o.TellWaiting = transport.Push, true
 	s := &Sender{}
 	for _, f := range fronts {
 		link := &frontLink{name: f.Name}

@@ -274,8 +274,9 @@ func (t *Table) expire(now time.Time) (time.Duration, bool) {
 		}
 		if p.deadline.After(now) {
 			t.armed = p.deadline
+			wait := p.deadline.Sub(now) // p may be released once the lock is
 			t.mu.Unlock()
-			return p.deadline.Sub(now), true
+			return wait, true
 		}
 		key := p.info.Key()
 		t.stats.Expired++

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
@@ -106,12 +107,13 @@ func (s *slot) send(a loopback.Answer) {
 	}
 }
 
-// Sent implements transport.Notifier: it hears the fate of the outcome. An
-// answer that got lost with its connection is sent again: of two the front
-// takes the first. A job that may have been lost is not: its client is told,
-// which does no harm if it was not lost after all.
+// Sent implements transport.Notifier: it hears the fate of the outcome. One that
+// waits for a front or proxy to come back does not hold the slot. An answer that
+// got lost with its connection is sent again: of two the front takes the first.
+// A job that may have been lost is not: its client is told, which does no harm
+// if it was not lost after all.
 func (s *slot) Sent(err error) {
-	if err == nil || s.isStopped() {
+	if err == nil || errors.Is(err, transport.ErrWaiting) || s.isStopped() {
 		s.place.Sent(err)
 		return
 	}

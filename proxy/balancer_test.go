@@ -111,9 +111,17 @@ func (m *model) beat(t *rapid.T) {
 }
 
 func (m *model) submit(t *rapid.T) {
+	for range rapid.IntRange(1, 3).Draw(t, "jobs") {
+		m.submitOne(t)
+	}
+	m.next(t)
+}
+
+func (m *model) submitOne(t *rapid.T) {
 	m.nextID++
 	job := newJob(m.nextID%4, uint32(rapid.IntRange(0, 1).Draw(t, "hops")), rapid.Int64Range(0, 9).Draw(t, "deadline"))
-	full := job.Info.Hops == 0 && m.max > 0 && len(m.queue) >= m.max && len(m.idle) == 0
+	job.Info.Attempt = 2 // at the stage before
+	full := job.Info.Hops == 0 && m.max > 0 && len(m.queue) >= m.max+len(m.idle)
 	hops := job.Info.Hops
 	err := m.b.Submit(job)
 	if full {
@@ -123,9 +131,9 @@ func (m *model) submit(t *rapid.T) {
 	}
 	require.NoError(t, err)
 	require.Equal(t, hops+1, job.Info.Hops)
+	require.Zero(t, job.Info.Attempt)
 	m.taken++
 	m.queue = append(m.queue, job)
-	m.next(t)
 }
 
 func (m *model) requeue(t *rapid.T) {

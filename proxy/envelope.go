@@ -13,6 +13,7 @@ import (
 type envelope struct {
 	loopback.Job
 	message transport.Message // as it came; render replaces the first frame
+	arrival uint64            // running number, by which jobs that come back are ordered
 	room    [96]byte
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -61,8 +62,9 @@ func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Jo
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.taken += uint64(len(jobs))
 	for _, e := range jobs {
+		p.taken++
+		e.arrival = p.taken
 		err := ErrClosed
 		if !p.over && !(p.draining && e.Info.Hops == 0) {
 			err = p.balancer.Submit(&e.Job)
@@ -97,9 +99,8 @@ func (p *Proxy) give(a Assignment) {
 	pl := a.Slot.Owner.(*place)
 	m := a.Job.Payload.(*envelope).render(a.Slot.Kind(), pl.number)
 	if err := pl.worker.peer.Send(m, pl); err != nil {
-		// Its connection has ended; or its queue is full, which it can be only
-		// if it beats without reading what it is given. Either way its end
-		// will be told, and settles what else it holds.
+		// Its connection has ended, or is of no use. Its end will be told, and
+		// settles what else it holds.
 		p.balancer.Revoke(a)
 		pl.worker.gone = true
 		pl.worker.peer.Close(err)
@@ -168,7 +169,7 @@ func (p *Proxy) lose(w *worker) (lost, late []*loopback.Job) {
 	w.all(func(pl *place) {
 		jobs := p.balancer.Leave(pl.slot)
 		// The jobs of a place reach the kernel in order: the last ones did not.
-		first := len(jobs) - int(min(pl.given-pl.sent.Load(), uint64(len(jobs))))
+		first := len(jobs) - int(min(pl.unsent(), uint64(len(jobs))))
 		for i, job := range jobs {
 			if fateOf(i < first) == again {
 				unsent = append(unsent, job)
@@ -177,11 +178,14 @@ func (p *Proxy) lose(w *worker) (lost, late []*loopback.Job) {
 			}
 		}
 	})
+	slices.SortFunc(unsent, func(a, b *loopback.Job) int { return cmp.Compare(arrival(a), arrival(b)) })
 	for _, job := range slices.Backward(unsent) {
 		p.balancer.Requeue(job)
 	}
 	return lost, p.assign(time.Now())
 }
+
+func arrival(job *loopback.Job) uint64 { return job.Payload.(*envelope).arrival }
 
 // refuse tells the fronts of jobs that no worker gets, or that one was lost
 // with. The caller does not hold the lock.

@@ -34,6 +34,10 @@ func (p *place) Sent(err error) {
 	}
 }
 
+// unsent is how many of the last jobs have not reached the kernel, as far as
+// the transport has told. It tells so of one job before it writes the next.
+func (p *place) unsent() uint64 { return p.given - p.sent.Load() }
+
 // beat takes a message: a prime_server worker's beat has one frame, a butterfly
 // worker's two. The caller holds the proxy's lock.
 func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) error {
@@ -42,7 +46,12 @@ func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) error {
 		if w.prime == nil {
 			w.prime = w.join(b, Prime, 0)
 		}
-		b.Idle(w.prime.slot, m[0], wire.Key{})
+		// A beat cannot be about a job that has not reached the kernel. One
+		// such may be in doubt; to free the slot from two would be to forget
+		// the first, and to heap up jobs for a worker that does not read.
+		if w.prime.unsent() < 2 {
+			b.Idle(w.prime.slot, m[0], wire.Key{})
+		}
 		return nil
 	case 2:
 		beat, err := wire.ParseBeat(m[1])

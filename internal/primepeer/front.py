@@ -2,8 +2,8 @@
 
 front.py HTTP_PORT PROXY LOOPBACK INTERRUPT
 
-It prints "ready PORT" once it serves. HTTP is read well enough for tests: the
-request whole in what arrives at once, no chunks.
+It prints "ready PORT" once it serves. It reads HTTP as far as tests need:
+bodies with a Content-Length, no chunks, one request after the other.
 """
 
 import struct
@@ -12,6 +12,15 @@ import time
 import urllib.parse
 
 import zmq
+
+from peer import say, socket
+
+METHODS = ("OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT")
+REASONS = {400: "Bad Request", 501: "Not Implemented", 505: "HTTP Version Not Supported"}
+
+
+class Refused(Exception):
+    """A request that is answered by the front itself."""
 
 
 def escape_target(target):
@@ -24,71 +33,131 @@ def escape_target(target):
     return urllib.parse.quote(path + "?" + query, safe="")
 
 
-def rewrite(text):
-    head, _, body = text.partition(b"\r\n\r\n")
+def parse_head(head):
+    """Returns the head as it goes to workers, the info frame's bits, and the
+    length of the body that follows."""
     lines = head.decode("latin-1").split("\r\n")
-    method, target, version = lines[0].split(" ")
-    connection = ""
+    method, target, version = (lines[0].split(" ") + ["", ""])[:3]
+    if method not in METHODS:
+        raise Refused(501)
+    if version not in ("HTTP/1.0", "HTTP/1.1"):
+        raise Refused(505)
+    headers = {}
     for line in lines[1:]:
-        name, _, value = line.partition(":")
-        if name == "Connection":
-            connection = value.strip()
+        name, colon, value = line.partition(":")
+        if not colon or not value.strip(" "):
+            raise Refused(400)
+        headers[name] = value.lstrip(" ")
     lines[0] = " ".join((method, escape_target(target), version))
-    request = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+    connection = headers.get("Connection")  # as it is written: "close" is not "Close"
     bits = 0 if version == "HTTP/1.0" else 1
     bits |= 8 if connection == "Keep-Alive" else 0
     bits |= 16 if connection == "Close" else 0
-    return request, bits
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n", bits, int(headers.get("Content-Length", "0"))
+
+
+class Session:
+    """A client's connection: what it sent, and the keys of all its requests.
+    Those answered stay among them, as in the original."""
+
+    def __init__(self):
+        self.buffer = bytearray()
+        self.wants = 0
+        self.keys = []
+
+    def requests(self, data):
+        """Takes bytes and yields the requests that are whole."""
+        self.buffer += data
+        while self.buffer and len(self.buffer) >= self.wants:
+            end = self.buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head, bits, length = parse_head(bytes(self.buffer[:end]))
+            self.wants = end + 4 + length
+            if len(self.buffer) < self.wants:
+                return
+            yield head + self.buffer[end + 4:self.wants], bits
+            del self.buffer[:self.wants]
+            self.wants = 0
+
+
+class Front:
+    def __init__(self, port, proxy, loopback, interrupt):
+        self.client = socket("client", zmq.STREAM)
+        self.client.bind("tcp://127.0.0.1:" + port)
+        self.proxy = socket("proxy", zmq.DEALER)
+        self.proxy.connect(proxy)
+        self.loopback = socket("loopback", zmq.PULL)
+        self.loopback.bind(loopback)
+        self.interrupt = socket("interrupt", zmq.PUB)
+        self.interrupt.bind(interrupt)
+        self.waiting = {}  # the client of each open request, by key
+        self.sessions = {}
+        self.number = 0
+
+    def port(self):
+        return self.client.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode().rpartition(":")[2]
+
+    def serve(self):
+        poller = zmq.Poller()
+        poller.register(self.loopback, zmq.POLLIN)
+        poller.register(self.client, zmq.POLLIN)
+        while True:
+            events = dict(poller.poll())
+            if self.loopback in events:
+                self.answer(self.loopback.recv_multipart())
+            if self.client in events:
+                self.hear(*self.client.recv_multipart())
+
+    def answer(self, frames):
+        client = self.waiting.pop(frames[0][:8], None)
+        if client is None:
+            return
+        bits = struct.unpack_from("<H", frames[0], 8)[0]
+        self.client.send_multipart([client, frames[-1]])
+        if not (bits & 8 or (bits & 7) == 1 and not bits & 16):
+            self.client.send_multipart([client, b""])
+            self.end(client)
+
+    def hear(self, client, data):
+        """Takes bytes of a client; none at all stand for its coming or going."""
+        session = self.sessions.get(client)
+        if not data and session is None:
+            self.sessions[client] = Session()
+        elif not data:
+            self.end(client)
+        elif session is not None:
+            self.take(client, session, data)
+
+    def take(self, client, session, data):
+        try:
+            for text, bits in session.requests(data):
+                key = struct.pack("<II", self.number, int(time.time()))
+                self.number += 1
+                self.waiting[key] = client
+                session.keys.append(key)
+                self.proxy.send_multipart([key + struct.pack("<HH", bits, 0), text])
+        except Refused as refused:
+            self.refuse(client, refused.args[0])
+
+    def refuse(self, client, code):
+        body = b"refused"
+        head = "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n\r\n" % (code, REASONS[code], len(body))
+        self.client.send_multipart([client, head.encode() + body])
+        self.client.send_multipart([client, b""])
+        self.end(client)
+
+    def end(self, client):
+        """Forgets a connection and interrupts all that it ever asked."""
+        for key in self.sessions.pop(client).keys:
+            self.waiting.pop(key, None)
+            self.interrupt.send(key)
 
 
 def main():
-    port, proxy_at, loopback_at, interrupt_at = sys.argv[1:5]
-    context = zmq.Context()
-    client = context.socket(zmq.STREAM)
-    client.bind("tcp://127.0.0.1:" + port)
-    proxy = context.socket(zmq.DEALER)
-    proxy.connect(proxy_at)
-    loopback = context.socket(zmq.PULL)
-    loopback.bind(loopback_at)
-    interrupt = context.socket(zmq.PUB)
-    interrupt.bind(interrupt_at)
-    for socket in (proxy, loopback, interrupt):
-        socket.set_hwm(0)
-    bound = client.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
-    print("ready", bound.rpartition(":")[2], flush=True)
-
-    poller = zmq.Poller()
-    poller.register(loopback, zmq.POLLIN)
-    poller.register(client, zmq.POLLIN)
-    requests, sessions, number = {}, {}, 0
-    while True:
-        events = dict(poller.poll())
-        if loopback in events:
-            frames = loopback.recv_multipart()
-            key = frames[0][:8]
-            requester = requests.pop(key, None)
-            if requester is not None:
-                bits = struct.unpack_from("<H", frames[0], 8)[0]
-                client.send_multipart([requester, frames[-1]])
-                if not (bits & 8 or (bits & 7) == 1 and not bits & 16):
-                    client.send_multipart([requester, b""])
-                sessions.get(requester, set()).discard(key)
-        if client in events:
-            requester, data = client.recv_multipart()
-            if not data:
-                if requester in sessions:
-                    for key in sessions.pop(requester):
-                        requests.pop(key, None)
-                        interrupt.send(key)
-                else:
-                    sessions[requester] = set()
-                continue
-            text, bits = rewrite(data)
-            key = struct.pack("<II", number, int(time.time()))
-            number += 1
-            requests[key] = requester
-            sessions[requester].add(key)
-            proxy.send_multipart([key + struct.pack("<HH", bits, 0), text])
+    front = Front(*sys.argv[1:5])
+    say("ready", front.port())
+    front.serve()
 
 
 main()

@@ -2,7 +2,8 @@
 
 proxy.py UPSTREAM DOWNSTREAM
 
-It prints "ready" once it serves.
+It prints "ready" once it serves. Jobs wait in the upstream socket while no
+worker is idle. Every beat counts for idle, also one that crossed a job.
 """
 
 import sys
@@ -10,15 +11,15 @@ from collections import OrderedDict
 
 import zmq
 
+from peer import say, socket, trace
+
 
 def main():
-    context = zmq.Context()
-    upstream = context.socket(zmq.ROUTER)
-    downstream = context.socket(zmq.ROUTER)
-    for socket, endpoint in ((upstream, sys.argv[1]), (downstream, sys.argv[2])):
-        socket.set_hwm(0)
-        socket.bind(endpoint)
-    print("ready", flush=True)
+    upstream = socket("upstream", zmq.ROUTER)
+    upstream.bind(sys.argv[1])
+    downstream = socket("downstream", zmq.ROUTER)
+    downstream.bind(sys.argv[2])
+    say("ready")
     both, one = zmq.Poller(), zmq.Poller()
     for poller in (both, one):
         poller.register(downstream, zmq.POLLIN)
@@ -33,6 +34,8 @@ def main():
             frames = upstream.recv_multipart()[1:]
             worker, _ = idle.popitem(last=False)
             downstream.send_multipart([worker] + frames)
+            if trace:
+                say("job for", worker.hex())
 
 
 main()

@@ -3,8 +3,9 @@
 worker.py KIND UPSTREAM_PROXY DOWNSTREAM_PROXY LOOPBACK INTERRUPT
 
 DOWNSTREAM_PROXY is "-" where there is none. It prints "ready" once it has said
-that it is idle. Besides beating after every job it beats once a second while
-idle, and after every interrupt that it hears, like the C++ one.
+that it is idle, and "interrupted" for every interrupt that it hears. Besides
+beating after every job it beats once a second while idle, and after every
+interrupt, like the C++ one. What kills the C++ worker kills this one, too.
 """
 
 import struct
@@ -13,13 +14,21 @@ import urllib.parse
 
 import zmq
 
+from peer import say, socket
+
 COMPOSITE = 2**64 - 1
+METHODS = ("OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT")
+REASONS = {200: "OK", 400: "Bad Request"}
+BAD_GET = b"GET requests should look like: 'is_prime?possible_prime=SOME_NUMBER'"
+BAD_POST = b"POST requests should have a path of 'is_prime' and a body with 'SOME_NUMBER'"
+BAD_METHOD = b"Only GET and POST requests supported"
 
 
-def respond(info, code, body, head=False):
-    """Renders a response as http_response_t::from_info and to_string do."""
+def respond(info, code, body):
+    """Renders a response as http_response_t::from_info and to_string do, and
+    the info frame with the code filled in."""
     bits = struct.unpack_from("<H", info, 8)[0]
-    text = "HTTP/1.%d %d %s\r\n" % (bits & 7 and 1, code, {200: "OK", 400: "Bad Request"}[code])
+    text = "HTTP/1.%d %d %s\r\n" % (bits & 7 and 1, code, REASONS[code])
     if bits & 8:
         text += "Connection: Keep-Alive\r\n"
     if bits & 16:
@@ -33,8 +42,7 @@ def parse(text):
     head, _, body = text.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     method, target, version = lines[0].split(" ")
-    if version not in ("HTTP/1.0", "HTTP/1.1") or method not in (
-            "OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT"):
+    if version not in ("HTTP/1.0", "HTTP/1.1") or method not in METHODS:
         raise SystemExit("the C++ parser would abort on " + lines[0])
     for line in lines[1:]:
         if not line.partition(":")[2].strip(" "):
@@ -54,16 +62,17 @@ def is_prime(number):
 
 def parse_job(info, frames):
     method, target, body = parse(frames[0])
-    number = None
+    text, problem = None, BAD_METHOD
     if method == "GET":
+        problem = BAD_GET
         path, _, query = target.partition("?")
         values = urllib.parse.parse_qs(query).get("possible_prime", [])
-        number = int(values[0]) if path == "/is_prime" and len(values) == 1 else None
-    elif method == "POST" and body:
-        number = int(body)
-    if number is None:
-        return False, respond(info, 400, b"bad request")
-    return True, (info, struct.pack("<Q", number))
+        text = values[0] if path == "/is_prime" and len(values) == 1 else None
+    elif method == "POST":
+        text, problem = body.decode("latin-1"), BAD_POST
+    if not text or not text.isdecimal():
+        return False, respond(info, 400, problem)
+    return True, (info, struct.pack("<Q", int(text)))
 
 
 def compute_job(info, frames):
@@ -76,43 +85,57 @@ def echo_job(info, frames):
     return False, respond(info, 200, parse(frames[0])[2])
 
 
+class Worker:
+    def __init__(self, work, upstream, downstream, loopback, interrupt):
+        self.work = work
+        self.upstream = socket("upstream", zmq.DEALER)
+        self.upstream.connect(upstream)
+        self.downstream = socket("downstream", zmq.DEALER)
+        if downstream != "-":
+            self.downstream.connect(downstream)
+        self.loopback = socket("loopback", zmq.PUSH)
+        self.loopback.connect(loopback)
+        self.interrupt = socket("interrupt", zmq.SUB)
+        self.interrupt.subscribe(b"")
+        self.interrupt.connect(interrupt)
+        self.heard = set()
+
+    def serve(self):
+        poller = zmq.Poller()
+        poller.register(self.upstream, zmq.POLLIN)
+        poller.register(self.interrupt, zmq.POLLIN)
+        while True:
+            events = dict(poller.poll(1000))
+            if self.upstream in events:
+                self.do(self.upstream.recv_multipart())
+            if self.interrupt in events:
+                self.hear()
+            self.beat()
+
+    def beat(self):
+        self.upstream.send(b"")
+
+    def hear(self):
+        """Reads one interrupt if there is any."""
+        if self.interrupt.poll(0):
+            self.heard.add(self.interrupt.recv()[:8])
+            say("interrupted")
+
+    def do(self, frames):
+        info, frames = frames[0], frames[1:]
+        self.hear()
+        if info[:8] in self.heard:
+            return  # without an answer, as the original
+        forward, message = self.work(info, frames)
+        (self.downstream if forward else self.loopback).send_multipart(message)
+
+
 def main():
-    kind, upstream_at, downstream_at, loopback_at, interrupt_at = sys.argv[1:6]
-    work = {"parse": parse_job, "compute": compute_job, "echo": echo_job}[kind]
-    context = zmq.Context()
-    upstream = context.socket(zmq.DEALER)
-    upstream.connect(upstream_at)
-    downstream = context.socket(zmq.DEALER)
-    if downstream_at != "-":
-        downstream.connect(downstream_at)
-    loopback = context.socket(zmq.PUSH)
-    loopback.connect(loopback_at)
-    interrupt = context.socket(zmq.SUB)
-    interrupt.subscribe(b"")
-    interrupt.connect(interrupt_at)
-    for socket in (upstream, downstream, loopback, interrupt):
-        socket.set_hwm(0)
-    heard = set()
-    upstream.send(b"")
-    print("ready", flush=True)
-    poller = zmq.Poller()
-    poller.register(upstream, zmq.POLLIN)
-    poller.register(interrupt, zmq.POLLIN)
-    while True:
-        events = dict(poller.poll(1000))
-        if upstream in events:
-            frames = upstream.recv_multipart()
-            info, frames = frames[0], frames[1:]
-            while interrupt.poll(0):
-                heard.add(interrupt.recv()[:8])
-            if info[:8] not in heard:
-                forward, message = work(info, frames)
-                (downstream if forward else loopback).send_multipart(message)
-        if interrupt in events:
-            while interrupt.poll(0):
-                heard.add(interrupt.recv()[:8])
-                print("interrupted", flush=True)
-        upstream.send(b"")
+    kind = {"parse": parse_job, "compute": compute_job, "echo": echo_job}[sys.argv[1]]
+    worker = Worker(kind, *sys.argv[2:6])
+    worker.beat()
+    say("ready")
+    worker.serve()
 
 
 main()

@@ -160,7 +160,7 @@ func TestBrokenHandshakesAreRefused(t *testing.T) {
 			closed(t, conn)
 			assert.Empty(t, h.up, name)
 		}
-		assert.True(t, r.logs.has("connection refused", "endpoint=", "peer=", "err="))
+		eventually(t, func() bool { return r.logs.has("connection refused", "endpoint=", "peer=", "err=") }, "it is logged")
 		r.dial(Options{Socket: Dealer}, nil)
 		await(t, h.up)
 	})

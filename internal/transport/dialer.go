@@ -40,8 +40,11 @@ func NewDialer(endpoint string, o Options, h Handler) (*Dialer, error) {
 		h = ignore{}
 	}
 	after := keepOnLoss
-	if o.DropOnDisconnect {
+	switch {
+	case o.DropOnDisconnect:
 		after = dropOnLoss
+	case o.TellWaiting:
+		after = keepAndTell
 	}
 	return &Dialer{
 		o: o, endpoint: e, handler: h,

@@ -12,6 +12,9 @@ var (
 	ErrQueueFull = errors.New("transport: queue full")
 	// ErrPeerGone is returned by Peer.Send when the connection has ended.
 	ErrPeerGone = errors.New("transport: peer gone")
+	// ErrWaiting tells a Notifier that its message stays in a Dialer's queue
+	// for the next connection: it is not lost, and nobody is told when it goes.
+	ErrWaiting = errors.New("transport: waiting for a connection")
 	// ErrClosed says that the Listener or Dialer has been closed.
 	ErrClosed = errors.New("transport: closed")
 	// ErrNotSender is returned by Send on a socket that only receives, and on

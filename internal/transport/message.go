@@ -19,8 +19,8 @@ func (m Message) size() int64 {
 // Notifier is told the fate of one message.
 type Notifier interface {
 	// Sent is called once: with nil when the message's last byte has been
-	// handed to the kernel, else with why it may never be. It must not block;
-	// it may send.
+	// handed to the kernel, with ErrWaiting where Options.TellWaiting asks
+	// for that, else with why it may never be. It must not block; it may send.
 	Sent(err error)
 }
 

@@ -70,6 +70,10 @@ type Options struct {
 	Backoff Backoff
 	// DropOnDisconnect empties a Dialer's queue when a connection is lost.
 	DropOnDisconnect bool
+	// TellWaiting has a Dialer that keeps its queue tell a message's Notifier
+	// ErrWaiting, instead of its later fate, once the message has to wait for
+	// a connection. For senders who cannot wait as long as that may take.
+	TellWaiting bool
 	// Subscribe are a Sub socket's prefixes; an empty one subscribes to
 	// everything. A Sub socket needs at least one.
 	Subscribe [][]byte

@@ -93,7 +93,7 @@ func (p *Peer) serve(h Handler) {
 	p.Close(read(p, h))
 	dog.stop()
 	writer.Wait()
-	tell(p.out.lost(), p.err)
+	tell(p.out.lost(p.err))
 	h.PeerDown(p, p.err)
 }
 

@@ -143,23 +143,24 @@ func calm(t *testing.T, h *recorder) {
 	select {
 	case end := <-h.down:
 		require.NoError(t, end.err, "the peer was lost")
-	case <-time.After(700 * time.Millisecond):
+	case <-time.After(1500 * time.Millisecond):
 	}
 }
 
 func TestLibzmqHeartbeats(t *testing.T) {
-	const theirs, theirTimeout = "heartbeat_ivl=50", "heartbeat_timeout=150"
-	quick := Options{Heartbeat: 50 * time.Millisecond, PeerTimeout: 250 * time.Millisecond}
+	theirs := []string{"heartbeat_ivl=200", "heartbeat_timeout=1000", "heartbeat_ttl=1000"}
+	quick := Options{Heartbeat: 200 * time.Millisecond, PeerTimeout: time.Second}
 	off := Options{Heartbeat: -1}
 	for name, c := range map[string]struct {
 		ours   Options
 		theirs []string
 	}{
-		"theirs": {off, []string{theirs, theirTimeout, "heartbeat_ttl=200"}},
+		"theirs": {off, theirs},
 		"ours":   {quick, nil},
-		"both":   {quick, []string{theirs, theirTimeout, "heartbeat_ttl=200"}},
+		"both":   {quick, theirs},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			onSockets(t, func(t *testing.T, r *rig) {
 				h := record(t)
 				o := c.ours
@@ -178,7 +179,7 @@ func TestStoppedPeerIsLostAndDelaysNobody(t *testing.T) {
 	onSockets(t, func(t *testing.T, r *rig) {
 		h := record(t)
 		r.listen(Options{
-			Socket: Router, Heartbeat: 50 * time.Millisecond, PeerTimeout: 500 * time.Millisecond,
+			Socket: Router, Heartbeat: 500 * time.Millisecond, PeerTimeout: 2 * time.Second,
 			Queue: QueueLimits{Bytes: 32 << 20},
 		}, h)
 		stopped := r.connecting("DEALER", "echo")

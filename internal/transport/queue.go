@@ -65,6 +65,7 @@ const (
 	endWithPeer afterwards = iota // a Listener's peers: it ends too
 	dropOnLoss                    // a Dialer's: it is emptied
 	keepOnLoss                    // a Dialer's: it waits for the next connection
+	keepAndTell                   // so, and Notifiers are told ErrWaiting
 )
 
 func newQueue(peer string, limits QueueLimits, after afterwards) *queue {
@@ -73,25 +74,38 @@ func newQueue(peer string, limits QueueLimits, after afterwards) *queue {
 	return q
 }
 
-// put accepts m or says why not; then the caller keeps it.
+// put accepts m or says why not; then the caller keeps it. Where nothing
+// is connected n may be told ErrWaiting at once.
 func (q *queue) put(m Message, n Notifier) error {
+	waits, err := q.accept(m, n)
+	if waits && n != nil {
+		n.Sent(ErrWaiting)
+	}
+	return err
+}
+
+// accept is put without the telling; waits says that there is no connection.
+func (q *queue) accept(m Message, n Notifier) (waits bool, err error) {
 	size := m.size()
 	q.mu.Lock()
 	if q.closed != nil {
 		q.mu.Unlock()
-		return q.closed
+		return false, q.closed
 	}
 	if q.count > 0 && (q.count >= q.limits.Count || q.bytes+size > q.limits.Bytes) {
 		err := &QueueFullError{Peer: q.peer, Count: q.count, Bytes: q.bytes}
 		q.mu.Unlock()
-		return err
+		return false, err
+	}
+	if waits = q.cut && q.after == keepAndTell; waits {
+		n = nil
 	}
 	q.items = append(q.items, item{m, n, size})
 	q.count++
 	q.bytes += size
 	q.accepted++
 	q.unlockAndWake()
-	return nil
+	return waits, nil
 }
 
 // ping asks the writer for a PING. One that still waits is enough.
@@ -184,17 +198,27 @@ func (q *queue) settleLocked(n int, bytes int64) {
 	})
 }
 
-// lost ends what the connection's end ends, when its writer is done.
-func (q *queue) lost() []item {
+// lost ends what the connection's end, for reason err, ends. It returns the
+// items to tell, and what: those that are kept are waiting from now on.
+func (q *queue) lost(err error) ([]item, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch q.after {
 	case keepOnLoss:
-		return nil
+		return nil, nil
+	case keepAndTell:
+		var waiting []item
+		for i := range q.items {
+			if it := &q.items[i]; it.n != nil {
+				waiting = append(waiting, item{n: it.n})
+				it.n = nil
+			}
+		}
+		return waiting, ErrWaiting
 	case endWithPeer:
 		q.closed = ErrPeerGone
 	}
-	return q.drainLocked()
+	return q.drainLocked(), err
 }
 
 // drainLocked empties the queue and settles what was in it.

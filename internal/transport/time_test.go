@@ -256,7 +256,7 @@ func TestDialerWaitsForItsListener(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		d, _ := r.dial(Options{Socket: Push}, nil)
 		require.NoError(t, d.Send(msg("early"), nil))
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 		got := record(t)
 		r.listen(Options{Socket: Pull}, got)
 		assert.Equal(t, msg("early"), got.message())

@@ -1,0 +1,60 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tick is the unit of processor time in /proc, on all architectures of Go.
+const tick = 10 * time.Millisecond
+
+// cpuTime returns the processor time that a process has used.
+func cpuTime(t *testing.T, p *process) time.Duration {
+	t.Helper()
+	text := proc(t, p, "stat")
+	// The name in parentheses may hold blanks; utime and stime are the 12th
+	// and 13th field behind it.
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	user, err := strconv.Atoi(fields[11])
+	require.NoError(t, err)
+	system, err := strconv.Atoi(fields[12])
+	require.NoError(t, err)
+	return time.Duration(user+system) * tick
+}
+
+// residentKiB returns a process's resident memory.
+func residentKiB(t *testing.T, p *process) int {
+	t.Helper()
+	for line := range strings.Lines(proc(t, p, "status")) {
+		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+			n, err := strconv.Atoi(strings.Fields(rest)[0])
+			require.NoError(t, err)
+			return n
+		}
+	}
+	t.Fatalf("%s has no VmRSS", p.name)
+	return 0
+}
+
+// descriptors counts a process's open ones.
+func descriptors(t *testing.T, p *process) int {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	require.NoError(t, err)
+	return len(entries)
+}
+
+func proc(t *testing.T, p *process, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, name))
+	require.NoError(t, err)
+	return string(text)
+}

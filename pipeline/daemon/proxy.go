@@ -1,0 +1,116 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
+)
+
+// proxyFlags are the flags of one stage's proxy alone.
+type proxyFlags struct {
+	upstream, downstream endpoint
+	fronts               namedEndpoints
+	interrupts           endpoints
+	stage                string
+	drain                time.Duration
+}
+
+func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
+	f := proxyFlags{drain: defaultDrain}
+	cmd := &cobra.Command{
+		Use:   "proxy --upstream ENDPOINT --downstream ENDPOINT",
+		Short: "the proxy of one stage alone",
+		Long: "The proxy of one stage alone. With the loopback and interrupt endpoints of the\n" +
+			"fronts it answers for jobs that are lost and drops those nobody waits for.\n\n" +
+			"prime_proxyd's form: UPSTREAM DOWNSTREAM [DRAIN_S]",
+		Example: "  " + a.Name + " proxy --upstream ipc:///tmp/echo.up --downstream ipc:///tmp/echo.down --loopback ipc:///tmp/front.loop --interrupt ipc:///tmp/front.int",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := logs.logger(stderr)
+			if err != nil {
+				return err
+			}
+			if err := f.positional(args); err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), log)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var(&f.upstream, "upstream", "endpoint to bind for jobs, from fronts and other stages")
+	flags.Var(&f.downstream, "downstream", "endpoint to bind for the stage's workers")
+	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
+	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
+	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs")
+	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	return cmd
+}
+
+// positional reads prime_proxyd's arguments, if there are any.
+func (f *proxyFlags) positional(args []string) (err error) {
+	if len(args) == 0 {
+		return nil
+	}
+	if len(args) < 2 || len(args) > 3 {
+		return usagef("%d arguments: want UPSTREAM DOWNSTREAM [DRAIN_S], or flags", len(args))
+	}
+	for i, to := range []*endpoint{&f.upstream, &f.downstream} {
+		if err := to.Set(args[i]); err != nil {
+			return usageError{err}
+		}
+	}
+	if len(args) == 3 {
+		f.drain, err = drainSeconds(args[2])
+	}
+	return err
+}
+
+func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
+	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
+		return err
+	}
+	p, err := cluster.NewProxy(cluster.ProxyConfig{
+		Stage:      f.stage,
+		Upstream:   string(f.upstream),
+		Downstream: string(f.downstream),
+		Fronts:     f.fronts.fronts(),
+		Interrupts: f.interrupts,
+		Logger:     log,
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	oneCore()
+	go func() {
+		<-p.Ready()
+		up, down := p.Endpoints()
+		log.Info("serving", "upstream", up, "downstream", down)
+	}()
+	return serve(ctx, p, f.drain, log)
+}
+
+// oneCore keeps a proxy on one core unless GOMAXPROCS says otherwise: its work
+// is in one place anyhow, and waking a second thread for a few microseconds of
+// it costs more than it brings (bench/README.md).
+func oneCore() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
+
+// fronts returns the endpoints as the loopback wants them.
+func (e *namedEndpoints) fronts() []loopback.FrontEndpoint {
+	var fronts []loopback.FrontEndpoint
+	for _, n := range e.names {
+		fronts = append(fronts, loopback.FrontEndpoint{Name: n, Endpoint: e.byName[n]})
+	}
+	return fronts
+}

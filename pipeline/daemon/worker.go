@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/butterfly-zmq/butterfly/pipeline"
+)
+
+// workerFlags are the flags of the workers of one stage alone.
+type workerFlags struct {
+	upstream     endpoint
+	next, fronts namedEndpoints
+	interrupts   endpoints
+	count        int
+	stage        string
+	drain        time.Duration
+}
+
+// slotsPerCore is how many jobs a worker process does at a time by default,
+// for each core: while an outcome is on its way to the proxy and the next job
+// on its way back, the core does another.
+const slotsPerCore = 4
+
+func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
+	f := workerFlags{count: slotsPerCore * runtime.NumCPU(), drain: defaultDrain}
+	names := strings.Join(a.workerNames(), ", ")
+	cmd := &cobra.Command{
+		Use:     "worker NAME --upstream-proxy ENDPOINT --loopback ENDPOINT --interrupt ENDPOINT",
+		Short:   "the workers of one stage alone",
+		Long:    "The workers of one stage alone, in one process. NAME is one of: " + names,
+		Example: "  " + a.Name + " worker echo --upstream-proxy ipc:///tmp/echo.down --loopback ipc:///tmp/front.loop --interrupt ipc:///tmp/front.int",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("want the name of one worker: %s", names)
+			}
+			return nil
+		},
+		ValidArgs: a.workerNames(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := logs.logger(stderr)
+			if err != nil {
+				return err
+			}
+			handler := a.Workers[args[0]]
+			if handler == nil {
+				return usagef("there is no worker %q: want one of %s", args[0], names)
+			}
+			return f.run(cmd.Context(), args[0], handler, log)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var(&f.upstream, "upstream-proxy", "downstream endpoint of the stage's own proxy")
+	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names")
+	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
+	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
+	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 4 per core")
+	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
+	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	return cmd
+}
+
+func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Handler, log *slog.Logger) error {
+	if err := required("upstream-proxy", f.upstream); err != nil {
+		return err
+	}
+	if len(f.fronts.names) == 0 || len(f.interrupts) == 0 {
+		return usagef("--loopback and --interrupt are needed at least once: the endpoints that the front binds")
+	}
+	if f.count < 1 || f.count > maxWorkers {
+		return usagef("--count %d: want 1 to %d", f.count, maxWorkers)
+	}
+	if f.stage == "" {
+		f.stage = name
+	}
+	w, err := pipeline.NewWorker(pipeline.WorkerConfig{
+		Stage:      f.stage,
+		Handler:    handler,
+		Slots:      f.count,
+		Upstream:   string(f.upstream),
+		Next:       f.next.byName,
+		Fronts:     f.fronts.fronts(),
+		Interrupts: f.interrupts,
+		Logger:     log,
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", string(f.upstream))
+	return serve(ctx, w, f.drain, log)
+}

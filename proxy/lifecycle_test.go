@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/stretchr/testify/require"
+)
+
+// TestProxyDrainedNeedsATick: a forwarded job may come behind the beat.
+func TestProxyDrainedNeedsATick(t *testing.T) {
+	p, err := New(Config{Upstream: "inproc://up", Downstream: "inproc://down"})
+	require.NoError(t, err)
+	p.draining, p.taken = true, 1
+	require.False(t, p.drained())
+	require.True(t, p.drained())
+	p.taken++
+	require.False(t, p.drained())
+}
+
+func TestProxyShutdownDrains(t *testing.T) {
+	r := newRig(t, "inproc", nil)
+	front, worker := r.front(5), r.worker(7)
+	worker.beat(0, wire.Key{})
+	key := front.submit(butterflyInfo(1), "held")
+	worker.job()
+	ended := make(chan error, 1)
+	go func() { ended <- r.Shutdown(context.Background()) }()
+	require.Eventually(t, func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.draining
+	}, patience, time.Millisecond)
+
+	front.submit(butterflyInfo(2), "new")
+	r.expectAnswer(2, 503)
+	forwarded := butterflyInfo(3)
+	forwarded.Hops = 1
+	front.submit(forwarded, "on its way")
+	r.eventually(func(s wire.Status) bool { return s.Queued == 1 })
+	worker.beat(0, key)
+	info, _ := worker.job()
+	require.Empty(t, ended)
+	worker.beat(0, info.Key())
+	require.NoError(t, receive(t, ended))
+	require.NoError(t, receive(t, r.ended))
+	require.NoError(t, r.Shutdown(context.Background()), "twice is once")
+	require.ErrorIs(t, r.Run(context.Background()), ErrRunning)
+	require.Empty(t, r.answers)
+}
+
+// TestProxyStopsHard: what waits is refused, what a worker has is not: it may
+// still answer.
+func TestProxyStopsHard(t *testing.T) {
+	for _, how := range []string{"shutdown gives up", "context ends"} {
+		t.Run(how, func(t *testing.T) {
+			r := newRig(t, "inproc", nil)
+			front, worker := r.front(5), r.worker(7)
+			worker.beat(0, wire.Key{})
+			front.submit(butterflyInfo(1), "held")
+			worker.job()
+			front.submit(butterflyInfo(2), "waits")
+			r.eventually(func(s wire.Status) bool { return s.Queued == 1 })
+			if how == "context ends" {
+				r.cancel()
+			} else {
+				ctx, cancel := context.WithCancelCause(context.Background())
+				cancel(errors.New("enough"))
+				require.EqualError(t, r.Shutdown(ctx), "enough")
+			}
+			require.NoError(t, receive(t, r.ended))
+			r.expectAnswer(2, 503)
+			require.Empty(t, r.answers)
+		})
+	}
+}
+
+func TestProxyShutdownBeforeRun(t *testing.T) {
+	p, err := New(Config{Upstream: "tcp://127.0.0.1:0", Downstream: "tcp://127.0.0.1:0"})
+	require.NoError(t, err)
+	require.NoError(t, p.Shutdown(context.Background()))
+	require.ErrorIs(t, p.Run(context.Background()), ErrClosed)
+}
+
+func TestProxyBindErrors(t *testing.T) {
+	r := newRig(t, "tcp", nil)
+	for _, c := range []Config{
+		{Upstream: r.UpstreamEndpoint(), Downstream: "tcp://127.0.0.1:0"},
+		{Upstream: "tcp://127.0.0.1:0", Downstream: r.UpstreamEndpoint()},
+	} {
+		p, err := New(c)
+		require.NoError(t, err)
+		var bind *transport.BindError
+		require.ErrorAs(t, p.Run(context.Background()), &bind)
+		require.NoError(t, p.Shutdown(context.Background()))
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	good := Config{Upstream: "tcp://127.0.0.1:0", Downstream: "tcp://127.0.0.1:0"}
+	require.NoError(t, good.Validate())
+	for want, spoil := range map[string]func(*Config){
+		"upstream":   func(c *Config) { c.Upstream = "nonsense" },
+		"downstream": func(c *Config) { c.Downstream = "" },
+		"transport":  func(c *Config) { c.Transport.MaxPeers = -1 },
+		"balancer":   func(c *Config) { c.Balancer.MaxQueue = -1 },
+		"max slots":  func(c *Config) { c.MaxSlots = 1 << 17 },
+		"refusals":   func(c *Config) { c.Answerer = &rig{} },
+	} {
+		c := good
+		spoil(&c)
+		_, err := New(c)
+		require.ErrorContains(t, err, want)
+	}
+	all := Config{MaxSlots: -1}
+	require.Equal(t, 3, strings.Count(all.Validate().Error(), "proxy: "), "every problem is told")
+}
+
+// TestProxyWithoutLoopback: nobody can be told, but the log is.
+func TestProxyWithoutLoopback(t *testing.T) {
+	r := newRig(t, "inproc", func(c *Config) { c.Answerer, c.Render, c.Balancer.MaxQueue = nil, nil, 1 })
+	front := r.front(5)
+	front.submit(butterflyInfo(1), "waits")
+	front.submit(butterflyInfo(2), "too much")
+	r.logs.expect(t, "its front cannot be told")
+}
