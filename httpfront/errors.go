@@ -80,6 +80,8 @@ func refusalOf(err error) refusal {
 		return refusal{status: 503, message: "the server is shutting down", retry: true, close: true}
 	case errors.Is(err, loopback.ErrDeadline):
 		return refusal{status: 504, message: "the answer took too long"}
+	case errors.Is(err, loopback.ErrLost):
+		return refusal{status: 502, message: "the request was lost on its way"}
 	case errors.As(err, &version):
 		return refusal{status: 505, message: "only HTTP/1.0 and HTTP/1.1 are spoken here", close: true}
 	case errors.As(err, &syntax):

@@ -13,6 +13,8 @@ var (
 	ErrDeadline = errors.New("loopback: the deadline passed")
 	// ErrGone: the client left.
 	ErrGone = errors.New("loopback: the client left")
+	// ErrLost: the job may not have reached its stage.
+	ErrLost = errors.New("loopback: the job was lost on its way to the stage")
 	// ErrClosed: the table was stopped hard.
 	ErrClosed = errors.New("loopback: the table is closed")
 	// ErrDraining: the table takes no new requests.

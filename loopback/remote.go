@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 // is a Stage and safe for concurrent use.
 type Remote struct {
 	dialer *transport.Dialer
+	table  *Table // told of jobs that got lost; nil in workers
 
 	mu    sync.Mutex // guards state
 	state RemoteState
@@ -28,10 +30,12 @@ type RemoteState struct {
 }
 
 // NewRemote validates and acquires nothing. Jobs may be submitted before and
-// while it runs: they wait in a bounded queue for the proxy.
-func NewRemote(endpoint string, o transport.Options) (*Remote, error) {
+// while it runs: they wait in a bounded queue for the proxy. A front's table is
+// told of jobs submitted without a Notifier that got lost on their way; nil
+// where others submit.
+func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, error) {
 	o.Socket, o.TellWaiting = transport.Dealer, true
-	r := &Remote{}
+	r := &Remote{table: table}
 	d, err := transport.NewDialer(endpoint, o, r)
 	if err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
@@ -51,7 +55,24 @@ func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
 	frames := job.Payload.Frames()
 	m := make(transport.Message, 1, 1+len(frames))
 	m[0] = job.Info.AppendTo(make([]byte, 0, wire.MaxInfo))
+	if sent == nil && r.table != nil {
+		sent = &onItsWay{r.table, job.Info}
+	}
 	return r.dialer.Send(append(m, frames...), sent)
+}
+
+// onItsWay waits for a front's job to reach the kernel.
+type onItsWay struct {
+	table *Table
+	info  wire.Info
+}
+
+// Sent implements transport.Notifier. A job that waits for the proxy to come
+// back is not lost: it has until its deadline.
+func (o *onItsWay) Sent(err error) {
+	if err != nil && !errors.Is(err, transport.ErrWaiting) {
+		o.table.Lost(&o.info)
+	}
 }
 
 // State returns what is known of the stage's proxy.

@@ -210,6 +210,21 @@ func (t *Table) Answer(a Answer, sent transport.Notifier) error {
 	return nil
 }
 
+// Lost ends the request of a job that may not have reached its stage, with
+// ErrLost. In case it has, its work is interrupted.
+func (t *Table) Lost(i *wire.Info) {
+	t.mu.Lock()
+	p := t.find(i)
+	if p == nil {
+		t.mu.Unlock()
+		return
+	}
+	t.stats.Failed++
+	t.end(p, ErrLost)
+	t.mu.Unlock()
+	t.interrupt(i.Key())
+}
+
 // find returns the open request of an info frame. The whole key has to match:
 // running numbers alone can be guessed, and meet a restarted front's.
 func (t *Table) find(i *wire.Info) *Pending {

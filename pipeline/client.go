@@ -71,3 +71,6 @@ func (c *Client) Do(ctx context.Context, frames ...[]byte) (Answer, error) {
 	a, err := p.Result()
 	return Answer{a.Payload}, err
 }
+
+// NewAnswer returns an answer that came over the loopback.
+func NewAnswer(a loopback.Answer) Answer { return Answer{a.Payload} }

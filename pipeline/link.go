@@ -21,6 +21,8 @@ import (
 // kind it is shows when the first connection is up, and may change when the
 // proxy is replaced.
 type link struct {
+	endpoint string
+	options  transport.Options
 	instance uint64
 	refuse   func(job *loopback.Job, status int, reason string)
 	log      *slog.Logger
@@ -37,42 +39,49 @@ type link struct {
 type linkConn struct {
 	link   *link
 	number int
-	dialer *transport.Dialer
 	peer   *transport.Peer // nil while down; guarded by link.mu
 }
 
 func newLink(endpoint string, slots int, o transport.Options, log *slog.Logger) (*link, error) {
 	o.Socket, o.DropOnDisconnect = transport.Dealer, true // beats of an old connection mean nothing on a new one
 	l := &link{
+		endpoint: endpoint,
+		options:  o,
 		instance: o.Instance,
 		log:      log,
 		warn:     rate.Sometimes{Interval: time.Second},
 		changed:  make(chan struct{}, 1),
 	}
 	for n := range slots {
-		c := &linkConn{link: l, number: n}
-		d, err := transport.NewDialer(endpoint, o, c)
-		if err != nil {
-			return nil, fmt.Errorf("pipeline: upstream proxy: %w", err)
-		}
-		c.dialer = d
-		l.conns = append(l.conns, c)
+		l.conns = append(l.conns, &linkConn{link: l, number: n})
 		l.places = append(l.places, newPlace(l, n))
+	}
+	if _, err := transport.NewDialer(endpoint, o, nil); err != nil {
+		return nil, fmt.Errorf("pipeline: upstream proxy: %w", err)
 	}
 	return l, nil
 }
 
+// run keeps one connection until ctx ends.
+func (c *linkConn) run(ctx context.Context) {
+	d, err := transport.NewDialer(c.link.endpoint, c.link.options, c)
+	if err != nil {
+		panic(err) // newLink has tried it
+	}
+	_ = d.Run(ctx)
+}
+
 // run keeps the connections until ctx ends, and joins what it started.
-func (l *link) run(ctx context.Context) error {
+func (l *link) run(ctx context.Context) {
 	var conns sync.WaitGroup
 	defer conns.Wait()
-	conns.Go(func() { _ = l.conns[0].dialer.Run(ctx) })
+	conns.Go(func() { l.conns[0].run(ctx) })
 	more := func() {}
 	defer func() { more() }()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-l.changed:
 			more()
 			more = l.runOthers(ctx)
@@ -92,7 +101,7 @@ func (l *link) runOthers(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
 	for _, c := range l.conns[1:] {
-		conns.Go(func() { _ = c.dialer.Run(ctx) })
+		conns.Go(func() { c.run(ctx) })
 	}
 	return func() {
 		cancel()
@@ -114,6 +123,9 @@ func (c *linkConn) PeerUp(p *transport.Peer) {
 	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if c.number > 0 && p.Instance() != 0 {
+		return // the proxy was replaced, as the first connection is about to see
+	}
 	c.peer = p
 	if prime := p.Instance() == 0; c.number == 0 && prime != l.prime {
 		l.prime = prime

@@ -102,7 +102,7 @@ func (s *slot) answer(info wire.Info, c *call, r *Response) {
 
 func (s *slot) send(a loopback.Answer) {
 	if err := s.pool.cfg.Loopback.Answer(a, s); err != nil {
-		s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err)
+		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err) })
 		s.place.Sent(err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
@@ -60,6 +62,7 @@ type Pool struct {
 	log   *slog.Logger
 	slots []*slot
 	heard heard
+	lost  rate.Sometimes // log lines about answers that nobody took
 }
 
 // PoolStats counts a pool's work since it was made.
@@ -78,7 +81,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Slots == 0 {
 		cfg.Slots = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger}
+	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

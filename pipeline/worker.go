@@ -2,11 +2,11 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -86,7 +86,7 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	}
 	next := make(map[string]loopback.Stage, len(cfg.Next))
 	for name, endpoint := range cfg.Next {
-		r, err := loopback.NewRemote(endpoint, o)
+		r, err := loopback.NewRemote(endpoint, o, nil)
 		if err != nil {
 			return fmt.Errorf("pipeline: downstream proxy %q: %w", name, err)
 		}
@@ -117,39 +117,55 @@ func (w *Worker) refuse(job *loopback.Job, status int, reason string) {
 	_ = w.back.Answer(loopback.Answer{Info: info, Payload: errorResponse(status, reason+" (request "+info.RequestID()+")")}, nil)
 }
 
+// lastWords is how long a hard stop may take to tell what became of the jobs
+// that it cut short.
+const lastWords = 250 * time.Millisecond
+
 // Run works until Shutdown, or until ctx ends, which is the hard stop: then
 // contexts of running jobs end, and Run returns once their handlers have. It
 // joins all that it started. It may run once.
 func (w *Worker) Run(ctx context.Context) error {
 	defer close(w.done)
 	network, disconnect := context.WithCancel(context.WithoutCancel(ctx))
-	defer disconnect()
 	var parts sync.WaitGroup
-	defer parts.Wait()
-	run := func(f func(context.Context) error) {
+	defer func() {
+		disconnect()
+		parts.Wait()
+	}()
+	for _, f := range w.parts() {
 		parts.Go(func() { _ = f(network) })
 	}
-	run(w.back.Run)
-	run(w.hears.Run)
-	for _, n := range w.next {
-		run(n.Run)
-	}
-	run(w.link.run)
-	leave := make(chan struct{})
+	// No job comes any more once the link is cut, which a hard stop does first.
+	linked, unlink := context.WithCancel(network)
+	defer unlink()
+	defer context.AfterFunc(ctx, unlink)()
+	parts.Go(func() { w.link.run(linked) })
 	parts.Go(func() {
 		select {
 		case <-w.stop:
 			w.pool.Leave()
-		case <-leave:
+		case <-linked.Done():
 		}
 	})
-	err := w.pool.Run(ctx)
-	close(leave)
-	if ctx.Err() == nil {
-		err = errors.Join(err, w.flush(ctx))
+	if err := w.pool.Run(ctx); err != nil {
+		return err
 	}
-	disconnect()
-	return err
+	if ctx.Err() == nil {
+		return w.flush(ctx)
+	}
+	last, cancel := context.WithTimeout(network, lastWords)
+	defer cancel()
+	_ = w.flush(last)
+	return nil
+}
+
+// parts returns what runs beside the pool and the link.
+func (w *Worker) parts() []func(context.Context) error {
+	parts := []func(context.Context) error{w.back.Run, w.hears.Run}
+	for _, n := range w.next {
+		parts = append(parts, n.Run)
+	}
+	return parts
 }
 
 // flush waits until all outcomes have reached the kernel.

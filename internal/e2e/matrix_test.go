@@ -254,10 +254,10 @@ func answersPrimes(t *testing.T, addr string) {
 }
 
 // Primes that take a while: hardPrime ten seconds and more of our workers', and
-// slowPrime about half a second of an imitator's.
+// slowPrime about a second of an imitator's.
 const (
 	hardPrime = "18446744073709551557"
-	slowPrime = "999999999989"
+	slowPrime = "9999999999971"
 )
 
 // interrupts lets a client leave while its job runs. An imitator says that it

@@ -58,3 +58,32 @@ func proc(t *testing.T, p *process, name string) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+// connections counts a process's open sockets.
+func connections(t *testing.T, p *process) int {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	n := 0
+	for _, e := range entries {
+		if to, err := os.Readlink(dir + "/" + e.Name()); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+// written returns how many bytes a process has written to files and sockets.
+func written(t *testing.T, p *process) int {
+	t.Helper()
+	for line := range strings.Lines(proc(t, p, "io")) {
+		if rest, found := strings.CutPrefix(line, "wchar:"); found {
+			n, err := strconv.Atoi(strings.TrimSpace(rest))
+			require.NoError(t, err)
+			return n
+		}
+	}
+	t.Fatalf("%s has no wchar", p.name)
+	return 0
+}

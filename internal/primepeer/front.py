@@ -114,10 +114,19 @@ class Front:
         if client is None:
             return
         bits = struct.unpack_from("<H", frames[0], 8)[0]
-        self.client.send_multipart([client, frames[-1]])
+        self.tell(client, frames[-1])
         if not (bits & 8 or (bits & 7) == 1 and not bits & 16):
-            self.client.send_multipart([client, b""])
+            self.tell(client, b"")
             self.end(client)
+
+    def tell(self, client, data):
+        """Sends bytes to a client; none at all close its connection. One that
+        leaves this moment would block the socket for all."""
+        try:
+            self.client.send(client, zmq.SNDMORE | zmq.DONTWAIT)
+            self.client.send(data, zmq.DONTWAIT)
+        except zmq.ZMQError:
+            pass
 
     def hear(self, client, data):
         """Takes bytes of a client; none at all stand for its coming or going."""
@@ -143,8 +152,8 @@ class Front:
     def refuse(self, client, code):
         body = b"refused"
         head = "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n\r\n" % (code, REASONS[code], len(body))
-        self.client.send_multipart([client, head.encode() + body])
-        self.client.send_multipart([client, b""])
+        self.tell(client, head.encode() + body)
+        self.tell(client, b"")
         self.end(client)
 
     def end(self, client):

@@ -65,7 +65,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	}
 	table.Notify(f.publisher)
 	for _, e := range append([]string{cfg.Proxy}, cfg.Watch...) {
-		r, err := loopback.NewRemote(e, o)
+		r, err := loopback.NewRemote(e, o, table)
 		if err != nil {
 			return nil, err
 		}
