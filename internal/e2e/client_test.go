@@ -26,6 +26,7 @@ type answer struct {
 	version string
 	header  http.Header
 	body    string
+	closes  bool // it announces that the connection ends
 }
 
 // link is one connection to a front.
@@ -68,7 +69,7 @@ func (l *link) receive(method string, limit time.Duration) (*answer, error) {
 	}
 	body, err := io.ReadAll(r.Body)
 	_ = r.Body.Close()
-	return &answer{r.StatusCode, r.Proto, r.Header, string(body)}, err
+	return &answer{r.StatusCode, r.Proto, r.Header, string(body), r.Close}, err
 }
 
 // ask sends a request and reads its answer.

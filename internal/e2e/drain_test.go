@@ -61,7 +61,7 @@ func (l *load) ask(addr, body string) {
 			err = fmt.Errorf("%q is the answer to %q", a.body, body)
 		}
 		l.note(a.status, err)
-		if a.header.Get("Connection") == "close" {
+		if a.closes {
 			return
 		}
 	}
