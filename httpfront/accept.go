@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/rawio"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
 
@@ -29,7 +30,7 @@ func (f *Front) accept(ln net.Listener) {
 		switch {
 		case err == nil:
 			pause = firstPause
-			f.admit(nc, away)
+			f.admit(rawio.Wrap(nc), away)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:

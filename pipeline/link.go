@@ -31,9 +31,14 @@ type link struct {
 	places   []*place
 	changed  chan struct{} // prime has changed
 
-	mu    sync.Mutex // guards prime, and the state of conns and places
+	mu    sync.Mutex // guards the fields below, and the state of conns and places
 	prime bool
+	ticks uint64 // of run's ticker
 }
+
+// tick is how often slots are looked at that hold outcomes which do not leave:
+// a slot is held for one to two ticks at most.
+const tick = 50 * time.Millisecond
 
 // linkConn is one connection of a link.
 type linkConn struct {
@@ -78,14 +83,28 @@ func (l *link) run(ctx context.Context) {
 	conns.Go(func() { l.conns[0].run(ctx) })
 	more := func() {}
 	defer func() { more() }()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-ticker.C:
+			l.tick()
 		case <-l.changed:
 			more()
 			more = l.runOthers(ctx)
 		}
+	}
+}
+
+// tick looks at every slot.
+func (l *link) tick() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ticks++
+	for _, p := range l.places {
+		p.tick()
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -57,14 +56,14 @@ func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
 		s.answer(job.Info, c, r.response)
 		return nil
 	case forwarded:
-		return s.forward(job, r)
+		return s.forward(job, c, r)
 	default:
 		return errNoResult
 	}
 }
 
 // forward submits a job for the next stage. Its info frame is the job's own.
-func (s *slot) forward(job *loopback.Job, r Result) error {
+func (s *slot) forward(job *loopback.Job, c *call, r Result) error {
 	next, err := s.pool.next(r.stage)
 	if err != nil {
 		return err
@@ -74,9 +73,8 @@ func (s *slot) forward(job *loopback.Job, r Result) error {
 	}
 	payload := wire.Frames(r.frames)
 	to := &loopback.Job{Info: job.Info, Payload: payload, Size: payload.Size()}
-	s.out.set(loopback.Answer{}, to.Info)
-	s.place.Hold(s.beat)
-	if err := next.Submit(to, s); err != nil {
+	s.hold(c, loopback.Answer{}, to.Info)
+	if err := next.Submit(to, c); err != nil {
 		return fmt.Errorf("pipeline: forwarding to stage %q: %w", r.stage, errors.Join(errBusy, err))
 	}
 	return nil
@@ -95,15 +93,41 @@ func (s *slot) answer(info wire.Info, c *call, r *Response) {
 		head := info.Flags.Has(wire.Head) || c.job.request != nil && c.job.request.Method == "HEAD"
 		a.Payload = wire.Frames{r.Render(&a.Info, head)}
 	}
-	s.out.set(a, info)
-	s.place.Hold(s.beat)
-	s.send(a)
+	s.hold(c, a, info)
+	s.send(c, a)
 }
 
-func (s *slot) send(a loopback.Answer) {
-	if err := s.pool.cfg.Loopback.Answer(a, s); err != nil {
-		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err) })
+// hold notes what is about to be handed over.
+func (s *slot) hold(c *call, a loopback.Answer, info wire.Info) {
+	c.note(a, info)
+	s.mu.Lock()
+	s.holding = c
+	s.mu.Unlock()
+	s.place.Hold(s.beat)
+}
+
+// note keeps an outcome until its fate is known.
+func (c *call) note(a loopback.Answer, info wire.Info) {
+	c.outcome.Lock()
+	defer c.outcome.Unlock()
+	c.answer, c.info = a, info
+}
+
+// settled ends the holding of c's outcome, unless the slot has given up on it
+// and holds another one.
+func (s *slot) settled(c *call, err error) {
+	s.mu.Lock()
+	mine := s.holding == c
+	s.mu.Unlock()
+	if mine {
 		s.place.Sent(err)
+	}
+}
+
+func (s *slot) send(c *call, a loopback.Answer) {
+	if err := s.pool.cfg.Loopback.Answer(a, c); err != nil {
+		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err) })
+		s.settled(c, err)
 	}
 }
 
@@ -112,19 +136,22 @@ func (s *slot) send(a loopback.Answer) {
 // got lost with its connection is sent again: of two the front takes the first.
 // A job that may have been lost is not: its client is told, which does no harm
 // if it was not lost after all.
-func (s *slot) Sent(err error) {
+func (c *call) Sent(err error) {
+	s := c.slot
 	if err == nil || errors.Is(err, transport.ErrWaiting) || s.isStopped() {
-		s.place.Sent(err)
+		s.settled(c, err)
 		return
 	}
-	a, info := s.out.get()
+	c.outcome.Lock()
+	a, info := c.answer, c.info
+	c.outcome.Unlock()
 	if a.Payload == nil {
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
 		info.Code = 502
 		a = loopback.Answer{Info: info, Payload: errorResponse(502, "the job was lost between two stages (request "+info.RequestID()+")")}
-		s.out.set(a, info)
+		c.note(a, info)
 	}
-	s.send(a)
+	s.send(c, a)
 }
 
 // failure logs err and returns what the client may know of it.
@@ -154,23 +181,4 @@ func (s *slot) failure(c *call, err error) *Response {
 
 func errorResponse(status int, message string) *Response {
 	return httptext.NewText(status, message)
-}
-
-// outcome is what a slot handed over last and has not yet heard the fate of.
-type outcome struct {
-	mu     sync.Mutex // guards the fields below
-	answer loopback.Answer
-	info   wire.Info
-}
-
-func (o *outcome) set(a loopback.Answer, info wire.Info) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.answer, o.info = a, info
-}
-
-func (o *outcome) get() (loopback.Answer, wire.Info) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.answer, o.info
 }

@@ -25,6 +25,7 @@ type place struct {
 	state   placeState
 	leaving bool            // it takes no more jobs
 	told    *transport.Peer // who was told of the present idleness
+	held    uint64          // link.ticks when the outcome was handed over
 	beat    []byte          // the application's part of the beat
 	done    wire.Key        // of the last job
 }
@@ -79,7 +80,16 @@ func (p *place) begin(job *loopback.Job) *loopback.Job {
 func (p *place) Hold(beat []byte) {
 	p.link.mu.Lock()
 	defer p.link.mu.Unlock()
-	p.state, p.beat = holding, beat
+	p.state, p.beat, p.held = holding, beat, p.link.ticks
+}
+
+// tick releases the place from an outcome that does not leave: its front is
+// stopped or does not read, and others are waiting. The outcome stays queued.
+// The caller holds the lock.
+func (p *place) tick() {
+	if p.state == holding && p.link.ticks-p.held >= 2 {
+		p.becomeIdle()
+	}
 }
 
 // Sent implements transport.Notifier: the outcome has left, or never will; the

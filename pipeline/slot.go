@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,10 +10,6 @@ import (
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
-// errInterrupted ends a job's context because nobody waits for it any more;
-// handlers see context.Canceled.
-var errStopped = errors.New("pipeline: the pool is being stopped")
-
 // slot does one job after the other. Its goroutine owns it but for what mu
 // guards, the counters, and what Sent needs.
 type slot struct {
@@ -22,10 +17,10 @@ type slot struct {
 	place  loopback.Slot
 	values context.Context
 	beat   []byte
-	out    outcome
 
 	mu          sync.Mutex // guards the fields below
 	current     *call      // the job being done
+	holding     *call      // the job whose outcome place holds, or held last
 	interrupted bool       // current: by its front
 	stopped     bool       // the pool is being stopped hard
 
@@ -35,9 +30,14 @@ type slot struct {
 
 // call is all that one job needs, in one allocation.
 type call struct {
-	key wire.Key
-	ctx jobContext
-	job Job
+	slot *slot
+	key  wire.Key
+	ctx  jobContext
+	job  Job
+
+	outcome sync.Mutex      // guards the fields below
+	answer  loopback.Answer // what was handed over last; without a payload: the job, to another stage
+	info    wire.Info       // its info frame
 }
 
 // start runs the slot in a goroutine of its own, counted in running.
@@ -63,7 +63,7 @@ func (s *slot) start(running *sync.WaitGroup) {
 // do does one job, and sees to it that its outcome is delivered even if the
 // handler panics or ends the goroutine.
 func (s *slot) do(job *loopback.Job) {
-	c := &call{key: job.Info.Key()}
+	c := &call{slot: s, key: job.Info.Key()}
 	c.ctx.values = s.values
 	if d, ok := job.Info.DeadlineTime(); ok {
 		c.ctx.deadline = d.Add(s.pool.cfg.ClockSkew)

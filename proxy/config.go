@@ -62,7 +62,7 @@ func (c Config) Validate() error {
 		check("max slots", fmt.Errorf("%d is not within 0 and %d", c.MaxSlots, math.MaxUint16+1))
 	}
 	if (c.Answerer == nil) != (c.Render == nil) {
-		check("refusals", errors.New("Answerer and Render belong together: set both or none"))
+		check("refusals", errors.New("an Answerer needs a Render, and a Render an Answerer"))
 	}
 	return errors.Join(errs...)
 }

@@ -40,7 +40,7 @@ type Proxy struct {
 	workers              map[*transport.Peer]*worker
 	audience             audience
 	upstream, downstream string // real endpoints, once bound
-	taken, takenBefore   uint64 // jobs that came, until now and until the last tick
+	taken, takenBefore   uint64 // jobs taken, until now and until the last tick
 	started              bool
 	draining             bool
 	stopping             bool // stop is closed

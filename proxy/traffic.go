@@ -63,8 +63,7 @@ func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Jo
 	defer p.mu.Unlock()
 	now := time.Now()
 	for _, e := range jobs {
-		p.taken++
-		e.arrival = p.taken
+		e.arrival = p.taken + 1
 		err := ErrClosed
 		if !p.over && !(p.draining && e.Info.Hops == 0) {
 			err = p.balancer.Submit(&e.Job)
@@ -73,6 +72,7 @@ func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Jo
 			refused = append(refused, refusal{&e.Job, err})
 			continue
 		}
+		p.taken++
 		late = append(late, p.assign(now)...)
 	}
 	return refused, late

@@ -197,8 +197,8 @@ func TestProxyDrains(t *testing.T) {
 	serves(t, f.addr, isPrime("7"), "7")
 }
 
-// A proxy that stops under load refuses what it does not take: every request
-// gets an answer, from it or from its successor.
+// A proxy that stops under load refuses what it does not take, and the front
+// tells of what was lost on the way: every request gets an answer soon.
 func TestProxyDrainsUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "ipc")
@@ -217,7 +217,7 @@ func TestProxyDrainsUnderLoad(t *testing.T) {
 	statuses, errs := l.end()
 	assert.Empty(t, errs, "requests without an answer")
 	for status := range statuses {
-		assert.Contains(t, []int{200, 503}, status, "%v", statuses)
+		assert.Contains(t, []int{200, 502, 503}, status, "%v", statuses)
 	}
 }
 

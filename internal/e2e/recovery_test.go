@@ -74,6 +74,35 @@ func TestEachRoleKilledAndRestarted(t *testing.T) {
 	}
 }
 
+// So it is with each of prime_server's roles among ours.
+func TestPrimeRoleKilledAndRestarted(t *testing.T) {
+	for _, scheme := range schemes {
+		for _, c := range mixed[1:] {
+			t.Run(scheme+"/"+c.String(), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, scheme)
+				p := r.proxy(c.proxy, echo)
+				w := r.worker(c.worker, echo, 1)
+				f := r.front(c.front, []stage{echo})
+				wants(t, f.addr, post("before"), 200, "before")
+				switch prime {
+				case c.proxy:
+					p.kill()
+					r.proxy(prime, echo)
+				case c.worker:
+					w.kill()
+					r.worker(prime, echo, 1)
+				case c.front:
+					f.kill()
+					f = r.front(prime, []stage{echo})
+				}
+				serves(t, f.addr, post("after"), "after")
+				echoesMany(t, f.addr)
+			})
+		}
+	}
+}
+
 // The client of a job whose worker is killed is told at once.
 func TestBusyWorkerKilled(t *testing.T) {
 	for _, scheme := range schemes {
@@ -94,6 +123,29 @@ func TestBusyWorkerKilled(t *testing.T) {
 	}
 }
 
+// A job that a worker has survives the death of its proxy: the answer goes
+// straight to the front.
+func TestProxyKilledWhileWorking(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ipc")
+	r.proxy(ours, parse)
+	p := r.proxy(ours, compute)
+	r.worker(ours, parse, 1)
+	worker := r.worker(ours, compute, 1)
+	f := r.front(ours, twoSteps)
+	ready(t, f)
+	l := connect(t, f.addr)
+	used := cpuTime(t, worker)
+	require.NoError(t, l.send(isPrime(mediumPrime)))
+	eventually(t, "the worker at work", func() bool { return cpuTime(t, worker) > used+50*time.Millisecond })
+	p.kill()
+	a, err := l.receive("GET", answerLimit)
+	require.NoError(t, err)
+	assert.Equal(t, mediumPrime, a.body)
+	r.proxy(ours, compute)
+	serves(t, f.addr, isPrime("7"), "7")
+}
+
 // startPrimes starts the pipeline of two stages, all of it ours, and waits for
 // it to serve. The worker is that of the second stage.
 func startPrimes(t *testing.T, scheme string, slots int) (*rig, *front, *process) {
@@ -112,22 +164,35 @@ func startPrimes(t *testing.T, scheme string, slots int) (*rig, *front, *process
 // A worker that is stopped while idle costs the one request that it is given;
 // all others are served by the second worker without delay.
 func TestStoppedWorker(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, "ipc")
-	r.proxy(ours, echo)
-	stopped := r.worker(ours, echo, 1)
-	r.worker(ours, echo, 1)
-	f := r.front(ours, []stage{echo})
-	ready(t, f)
-	echoesMany(t, f.addr)
-	stopped.pause()
+	for _, k := range []kind{ours, prime} {
+		t.Run(string(k), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "ipc")
+			r.proxy(ours, echo)
+			stopped := r.worker(k, echo, 1)
+			r.worker(k, echo, 1)
+			f := r.front(ours, []stage{echo})
+			ready(t, f)
+			echoesMany(t, f.addr)
+			stopped.pause()
+			oneLate(t, f.addr)
+			stopped.resume()
+			echoesMany(t, f.addr)
+			stopped.alive()
+		})
+	}
+}
 
+// oneLate sends a hundred requests, of which one at most may be answered late,
+// and with 502.
+func oneLate(t *testing.T, addr string) {
+	t.Helper()
 	var clients sync.WaitGroup
 	var mu sync.Mutex // guards late
 	var late []int
 	for range 100 {
 		clients.Go(func() {
-			l, err := dial(f.addr)
+			l, err := dial(addr)
 			if !assert.NoError(t, err) || !assert.NoError(t, l.send(post("hi"))) {
 				return
 			}
@@ -151,7 +216,4 @@ func TestStoppedWorker(t *testing.T) {
 	for _, status := range late {
 		assert.Equal(t, 502, status, "the answer for a worker that is silent")
 	}
-	stopped.resume()
-	echoesMany(t, f.addr)
-	stopped.alive()
 }

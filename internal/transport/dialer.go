@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/rawio"
 )
 
 // Dialer connects to an endpoint, and connects again for ever when the
@@ -123,10 +125,14 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	default:
 		conn, err = d.o.Inproc.dial(ctx, d.endpoint.Address)
 	}
-	if err == nil && d.o.WrapConn != nil {
+	if err != nil {
+		return nil, err
+	}
+	conn = rawio.Wrap(conn)
+	if d.o.WrapConn != nil {
 		conn = d.o.WrapConn(conn)
 	}
-	return conn, err
+	return conn, nil
 }
 
 // Send queues m, connected or not, and returns at once. As Peer.Send, but the

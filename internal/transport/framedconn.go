@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -176,7 +177,7 @@ func (c *framedConn) readSocket(p []byte) (int, error) {
 	if n > 0 && !c.heard.Load() {
 		c.heard.Store(true)
 	}
-	if err == io.EOF && !c.atBoundary() {
+	if errors.Is(err, io.EOF) && !c.atBoundary() {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

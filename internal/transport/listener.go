@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/rawio"
 )
 
 // Listener is a bound endpoint that turns connections into peers.
@@ -111,6 +113,7 @@ func (l *Listener) accept(conns *sync.WaitGroup) {
 		switch {
 		case err == nil:
 			pause.reset()
+			conn = rawio.Wrap(conn)
 			if l.o.WrapConn != nil {
 				conn = l.o.WrapConn(conn)
 			}
