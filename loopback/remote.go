@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -16,6 +17,8 @@ import (
 type Remote struct {
 	dialer *transport.Dialer
 	table  *Table // told of jobs that got lost; nil in workers
+
+	draining atomic.Bool // what the last status said
 
 	mu    sync.Mutex // guards state
 	state RemoteState
@@ -50,8 +53,12 @@ func (r *Remote) Run(ctx context.Context) error { return r.dialer.Run(ctx) }
 // Flush waits until every job submitted so far has reached the kernel, or ctx ends.
 func (r *Remote) Flush(ctx context.Context) error { return r.dialer.Flush(ctx) }
 
-// Submit implements Stage. The error is that of transport.Dialer.Send.
+// Submit implements Stage. The error is that of transport.Dialer.Send, or, for a
+// front, ErrStageDraining.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
+	if r.table != nil && r.draining.Load() {
+		return ErrStageDraining
+	}
 	frames := job.Payload.Frames()
 	m := make(transport.Message, 1, 1+len(frames))
 	m[0] = job.Info.AppendTo(make([]byte, 0, wire.MaxInfo))
@@ -101,6 +108,7 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state = RemoteState{}
+	r.draining.Store(false)
 }
 
 // Receive implements transport.Handler: butterfly's proxies tell their status,
@@ -116,6 +124,7 @@ func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
 		}
 		r.mu.Lock()
 		r.state.Status, r.state.Told = s, time.Now()
+		r.draining.Store(s.Draining)
 		r.mu.Unlock()
 	}
 }

@@ -16,10 +16,10 @@ import (
 func TestProxyDrainedNeedsATick(t *testing.T) {
 	p, err := New(Config{Upstream: "inproc://up", Downstream: "inproc://down"})
 	require.NoError(t, err)
-	p.draining, p.taken = true, 1
+	p.draining, p.came = true, 1
 	require.False(t, p.drained())
 	require.True(t, p.drained())
-	p.taken++
+	p.came++
 	require.False(t, p.drained())
 }
 

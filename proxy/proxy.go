@@ -40,7 +40,8 @@ type Proxy struct {
 	workers              map[*transport.Peer]*worker
 	audience             audience
 	upstream, downstream string // real endpoints, once bound
-	taken, takenBefore   uint64 // jobs taken, until now and until the last tick
+	came, cameBefore     uint64 // jobs, until now and until the last tick
+	quiet                int    // ticks in a row with nothing queued or held
 	started              bool
 	draining             bool
 	stopping             bool // stop is closed
@@ -211,15 +212,17 @@ func (p *Proxy) Status() wire.Status {
 func (p *Proxy) status(now time.Time) wire.Status {
 	s := p.balancer.Status()
 	s.Workers = uint32(len(p.workers))
+	s.Draining = p.draining
 	s.Rate = p.audience.meter.rate(now, p.balancer.Done())
 	return s
 }
 
 // Shutdown refuses new jobs from fronts, so that the stage runs empty, takes
 // those of other stages as before, and ends Run once no job is queued or held,
-// a tenth of a second or two later. Called before Run it makes Run return
-// ErrClosed. If ctx ends first it stops hard and returns ctx's cause. It returns when Run
-// has, and may be called more than once.
+// a tenth of a second or two later. Fronts are told, so that butterfly's send no
+// more. Called before Run it makes Run return ErrClosed. If ctx ends first it
+// stops hard and returns ctx's cause. It returns when Run has, and may be called
+// more than once.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	p.draining = true
@@ -227,6 +230,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	if !started {
 		p.stopNow()
 	}
+	now := time.Now()
+	p.audience.tell(now, p.status(now))
 	p.mu.Unlock()
 	if !started {
 		return nil
@@ -243,14 +248,24 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// drainTicks is for how many ticks a proxy that drains bears with fronts that go
+// on sending: prime_server's, which cannot be told.
+const drainTicks = 20
+
 // drained reports whether a Shutdown has nothing left to wait for: nothing is
-// queued or held, and no job came for a whole tick. The latter because a worker
-// that forwards a job to its own stage beats on one connection and forwards on
-// another: the beat may be here first. The caller holds the lock.
+// queued or held, and no job came for a whole tick. The latter because fronts
+// have to hear of the draining first, and because a worker that forwards a job
+// to its own stage beats on one connection and forwards on another: the beat
+// may be here first. The caller holds the lock.
 func (p *Proxy) drained() bool {
-	calm := p.balancer.Quiet() && p.taken == p.takenBefore
-	p.takenBefore = p.taken
-	return p.draining && calm
+	if !p.draining || !p.balancer.Quiet() {
+		p.quiet, p.cameBefore = 0, p.came
+		return false
+	}
+	calm := p.came == p.cameBefore
+	p.cameBefore = p.came
+	p.quiet++
+	return calm || p.quiet > drainTicks
 }
 
 // stopNow ends Run. The caller holds the lock.

@@ -63,7 +63,8 @@ func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Jo
 	defer p.mu.Unlock()
 	now := time.Now()
 	for _, e := range jobs {
-		e.arrival = p.taken + 1
+		p.came++
+		e.arrival = p.came
 		err := ErrClosed
 		if !p.over && !(p.draining && e.Info.Hops == 0) {
 			err = p.balancer.Submit(&e.Job)
@@ -72,7 +73,6 @@ func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Jo
 			refused = append(refused, refusal{&e.Job, err})
 			continue
 		}
-		p.taken++
 		late = append(late, p.assign(now)...)
 	}
 	return refused, late

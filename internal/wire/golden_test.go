@@ -48,6 +48,8 @@ func goldens() map[string][]byte {
 	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000}
 	compat := status
 	compat.Prime = true
+	draining := status
+	draining.Draining = true
 	return map[string][]byte{
 		"info-prime":      prime.AppendTo(nil),
 		"info-prime-200":  answered.AppendTo(nil),
@@ -59,6 +61,7 @@ func goldens() map[string][]byte {
 		"interrupt-prime": wire.AppendInterrupt(nil, wire.Key{ID: 7, Time: 0x6543210f}),
 		"status":          status.AppendTo(nil),
 		"status-prime":    compat.AppendTo(nil),
+		"status-draining": draining.AppendTo(nil),
 	}
 }
 

@@ -8,15 +8,16 @@ import (
 // Status is what a proxy tells a butterfly front about its stage: one frame,
 // on the connection on which the front sends its jobs.
 //
-//	0 magic "BFLS"  4 version=1  5 flags (bit 0: prime_server workers)  6 reserved u16
+//	0 magic "BFLS"  4 version=1  5 flags (bit 0: prime_server workers, bit 1: draining)  6 reserved u16
 //	8 workers u32   12 slots u32   16 idle u32   20 queued u32   24 rate u32
 type Status struct {
-	Prime   bool   // some worker is prime_server's: its methods and text only
-	Workers uint32 // connections of workers
-	Slots   uint32 // slots that have said that they are idle at least once
-	Idle    uint32
-	Queued  uint32
-	Rate    uint32 // jobs done in the last second
+	Prime    bool   // some worker is prime_server's: its methods and text only
+	Draining bool   // the proxy is about to end: fronts keep their jobs
+	Workers  uint32 // connections of workers
+	Slots    uint32 // slots that have said that they are idle at least once
+	Idle     uint32
+	Queued   uint32
+	Rate     uint32 // jobs done in the last second
 }
 
 const (
@@ -24,6 +25,7 @@ const (
 	statusVersion = 1
 	statusSize    = 28
 	statusPrime   = 1
+	statusDrains  = 2
 )
 
 // ParseStatus decodes a status frame.
@@ -38,12 +40,13 @@ func ParseStatus(b []byte) (Status, error) {
 	}
 	le := binary.LittleEndian
 	return Status{
-		Prime:   b[5]&statusPrime != 0,
-		Workers: le.Uint32(b[8:]),
-		Slots:   le.Uint32(b[12:]),
-		Idle:    le.Uint32(b[16:]),
-		Queued:  le.Uint32(b[20:]),
-		Rate:    le.Uint32(b[24:]),
+		Prime:    b[5]&statusPrime != 0,
+		Draining: b[5]&statusDrains != 0,
+		Workers:  le.Uint32(b[8:]),
+		Slots:    le.Uint32(b[12:]),
+		Idle:     le.Uint32(b[16:]),
+		Queued:   le.Uint32(b[20:]),
+		Rate:     le.Uint32(b[24:]),
 	}, nil
 }
 
@@ -52,6 +55,9 @@ func (s *Status) AppendTo(dst []byte) []byte {
 	var flags byte
 	if s.Prime {
 		flags |= statusPrime
+	}
+	if s.Draining {
+		flags |= statusDrains
 	}
 	le := binary.LittleEndian
 	dst = append(dst, magicStatus...)

@@ -89,6 +89,8 @@ func (f *Front) unready() error {
 			errs = append(errs, fmt.Errorf("the proxy at %s is not connected", s.endpoint))
 		case state.Butterfly && state.Told.IsZero():
 			errs = append(errs, fmt.Errorf("the proxy at %s has not told its status yet", s.endpoint))
+		case state.Status.Draining:
+			errs = append(errs, fmt.Errorf("the proxy at %s is draining", s.endpoint))
 		case state.Butterfly && state.Status.Workers == 0:
 			errs = append(errs, fmt.Errorf("the proxy at %s has no workers", s.endpoint))
 		}
@@ -104,10 +106,23 @@ func (f *Front) prime() bool { return f.stages[0].Prime() }
 func (f *Front) Run(ctx context.Context) error {
 	background := []func(context.Context) error{f.table.Run, f.collector.Run, f.publisher.Run}
 	for _, s := range f.stages {
-		background = append(background, s.Run)
+		background = append(background, f.serving(s.Run))
 	}
 	ready := []<-chan struct{}{f.collector.Ready(), f.publisher.Ready()}
 	return around(ctx, f.http.Run, ready, background...)
+}
+
+// serving returns run, to begin once requests are accepted: what cannot be
+// bound is found out before anybody else is bothered.
+func (f *Front) serving(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-f.Ready():
+			return run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // Ready returns a channel that is closed once requests are accepted.

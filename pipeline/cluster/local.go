@@ -179,8 +179,10 @@ func (b *Bench) Run(ctx context.Context, use func(ctx context.Context) error) er
 	defer cancel()
 	parts.Go(func() { _ = b.table.Run(ctx) })
 	parts.Go(func() { _ = b.stages.Run(ctx) })
-	err := use(ctx)
-	return errors.Join(err, b.stages.Shutdown(ctx))
+	if err := use(ctx); err != nil {
+		return err
+	}
+	return b.stages.Shutdown(ctx)
 }
 
 // Stats returns the counters of every stage.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -23,11 +24,23 @@ type ProxyConfig struct {
 	// Interrupts are the interrupt endpoints of the fronts; without any,
 	// cancelled jobs stay queued.
 	Interrupts []string
+	// MaxQueue and MaxQueueBytes bound the queue for jobs that come straight
+	// from a front (503); 0: DefaultMaxQueue, DefaultMaxQueueBytes. Jobs
+	// between stages are never refused.
+	MaxQueue      int
+	MaxQueueBytes int64
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
+
+// Bounds of a proxy's queue by default: fronts admit less, but prime_server's
+// have no bound of their own.
+const (
+	DefaultMaxQueue      = 100_000
+	DefaultMaxQueueBytes = 1 << 30
+)
 
 // Proxy is the proxy of one stage with its way back to the fronts.
 type Proxy struct {
@@ -48,7 +61,11 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		Upstream:   cfg.Upstream,
 		Downstream: cfg.Downstream,
 		Transport:  o,
-		Logger:     cfg.Logger,
+		Balancer: proxy.BalancerConfig{
+			MaxQueue:      cmp.Or(cfg.MaxQueue, DefaultMaxQueue),
+			MaxQueueBytes: cmp.Or(cfg.MaxQueueBytes, DefaultMaxQueueBytes),
+		},
+		Logger: cfg.Logger,
 	}
 	p := &Proxy{}
 	var err error

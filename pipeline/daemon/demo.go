@@ -48,7 +48,7 @@ func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
-	go announce(whole, log)
+	defer announce(whole, log)()
 	return serve(ctx, whole, f.http.drain, log)
 }
 
@@ -58,10 +58,27 @@ type server interface {
 	Addr() net.Addr
 }
 
-// announce logs where s serves once it does.
-func announce(s server, log *slog.Logger) {
-	<-s.Ready()
-	log.Info("serving", "url", "http://"+s.Addr().String())
+// announce logs where s serves once it does, unless it is stopped before.
+func announce(s server, log *slog.Logger) (stop func()) {
+	return once(s.Ready(), func() { log.Info("serving", "url", "http://"+s.Addr().String()) })
+}
+
+// once calls f when ready is closed, unless it is stopped before. stop waits
+// for f.
+func once(ready <-chan struct{}, f func()) (stop func()) {
+	stopped, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-ready:
+			f()
+		case <-stopped:
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-done
+	}
 }
 
 // primeServer is the form of prime_server's own daemon, with its defaults: one

@@ -125,7 +125,7 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 	if err != nil {
 		return usageError{err}
 	}
-	go announce(front, log)
+	defer announce(front, log)()
 	return serve(ctx, front, f.http.drain, log)
 }
 

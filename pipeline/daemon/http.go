@@ -58,7 +58,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.maxPending, "max-pending", f.maxPending, "most `requests` that wait for an answer (503)")
 	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of their bodies (503)")
 	flags.IntVar(&f.maxConns, "max-conns", f.maxConns, "most open `connections` (503)")
-	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer")
+	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer; negative: for ever")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
 	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
 	flags.StringVar(&f.accessLog, "access-log", f.accessLog, "`file` for a line per answer, - for stdout; empty: none")
@@ -77,14 +77,17 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 	if err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
-	timeout := f.timeout
+	timeout, grace := f.timeout, f.halfCloseGrace
 	if timeout == 0 {
 		timeout = -1 // no limit
+	}
+	if grace == 0 {
+		grace = 1 // none, in effect: 0 would be the default
 	}
 	return httpfront.Config{
 			Listen:         address,
 			Timeout:        timeout,
-			HalfCloseGrace: f.halfCloseGrace,
+			HalfCloseGrace: grace,
 			MaxBody:        int(f.maxBody),
 			MaxHeaderBytes: int(f.maxHeader),
 			MaxConns:       f.maxConns,
@@ -110,8 +113,10 @@ func (f *httpFlags) check() error {
 		return usagef("--max-header %d: want at least 256", f.maxHeader)
 	case f.maxPending <= 0 || f.maxPendingBytes <= 0 || f.maxConns <= 0:
 		return usagef("--max-pending, --max-pending-bytes and --max-conns have to be at least 1")
-	case f.live != "" && !strings.HasPrefix(f.live, "/"), f.ready != "" && !strings.HasPrefix(f.ready, "/"):
-		return usagef("--live %q and --ready %q have to start with / or be empty", f.live, f.ready)
+	case f.live != "" && !strings.HasPrefix(f.live, "/"):
+		return usagef("--live %q does not start with /", f.live)
+	case f.ready != "" && !strings.HasPrefix(f.ready, "/"):
+		return usagef("the health path (--ready) %q does not start with /", f.ready)
 	case f.live != "" && f.live == f.ready:
 		return usagef("--live and --ready are both %q: want two paths", f.live)
 	}

@@ -20,11 +20,13 @@ type proxyFlags struct {
 	fronts               namedEndpoints
 	interrupts           endpoints
 	stage                string
+	maxQueue             int
+	maxQueueBytes        byteSize
 	drain                time.Duration
 }
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
-	f := proxyFlags{drain: defaultDrain}
+	f := proxyFlags{drain: defaultDrain, maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes}
 	cmd := &cobra.Command{
 		Use:   "proxy --upstream ENDPOINT --downstream ENDPOINT",
 		Short: "the proxy of one stage alone",
@@ -50,6 +52,8 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs")
+	flags.IntVar(&f.maxQueue, "max-queue", f.maxQueue, "most `jobs` of fronts that wait for a worker (503); those between stages always may")
+	flags.Var(&f.maxQueueBytes, "max-queue-bytes", "most bytes of theirs (503)")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
 	return cmd
 }
@@ -77,23 +81,27 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
 		return err
 	}
+	if f.maxQueue < 1 || f.maxQueueBytes < 1 {
+		return usagef("--max-queue and --max-queue-bytes have to be at least 1")
+	}
 	p, err := cluster.NewProxy(cluster.ProxyConfig{
-		Stage:      f.stage,
-		Upstream:   string(f.upstream),
-		Downstream: string(f.downstream),
-		Fronts:     f.fronts.fronts(),
-		Interrupts: f.interrupts,
-		Logger:     log,
+		Stage:         f.stage,
+		Upstream:      string(f.upstream),
+		Downstream:    string(f.downstream),
+		Fronts:        f.fronts.fronts(),
+		Interrupts:    f.interrupts,
+		MaxQueue:      f.maxQueue,
+		MaxQueueBytes: int64(f.maxQueueBytes),
+		Logger:        log,
 	})
 	if err != nil {
 		return usageError{err}
 	}
 	oneCore()
-	go func() {
-		<-p.Ready()
+	defer once(p.Ready(), func() {
 		up, down := p.Endpoints()
 		log.Info("serving", "upstream", up, "downstream", down)
-	}()
+	})()
 	return serve(ctx, p, f.drain, log)
 }
 

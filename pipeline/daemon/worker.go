@@ -26,7 +26,7 @@ type workerFlags struct {
 // slotsPerCore is how many jobs a worker process does at a time by default,
 // for each core: while an outcome is on its way to the proxy and the next job
 // on its way back, the core does another.
-const slotsPerCore = 4
+const slotsPerCore = 8
 
 func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	f := workerFlags{count: slotsPerCore * runtime.NumCPU(), drain: defaultDrain}
@@ -60,7 +60,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names")
 	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
-	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 4 per core")
+	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
 	return cmd
