@@ -107,7 +107,7 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 
 // oneCore keeps a proxy on one core unless GOMAXPROCS says otherwise: its work
 // is in one place anyhow, and waking a second thread for a few microseconds of
-// it costs more than it brings (bench/README.md).
+// it costs more processor time than it saves.
 func oneCore() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
