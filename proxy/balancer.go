@@ -200,6 +200,15 @@ func (b *Balancer) Revoke(a Assignment) {
 	b.queue.pushFront(a.Job)
 }
 
+// Decline undoes an assignment of a job that the slot must not get: the job is
+// the caller's, and the slot is idle again, before all others.
+func (b *Balancer) Decline(a Assignment) {
+	a.Slot.held = holding{}
+	b.held--
+	a.Slot.idle = true
+	b.idle.pushFront(a.Slot)
+}
+
 // pick returns the slot for a job; at least one is idle.
 func (b *Balancer) pick(job *loopback.Job) *Slot {
 	if b.cfg.Chooser == nil || b.idle.length == 1 {

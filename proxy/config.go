@@ -38,6 +38,10 @@ type Config struct {
 	// Render makes the text of a refusal for the front that info names, with
 	// the status and reason that Refusal gives. Required with Answerer.
 	Render func(info *wire.Info, status int, reason string) []byte
+	// ForPrime makes the text of a request, as a front sends it, fit for a
+	// prime_server worker, which some requests would kill: it returns the same
+	// text, another, or an error that is an ErrUnfit. Nil: texts go as they are.
+	ForPrime func(text []byte) ([]byte, error)
 	// Logger; nil: nothing is logged.
 	Logger *slog.Logger
 }

@@ -14,6 +14,8 @@ var (
 	ErrClosed = errors.New("proxy: the stage is closed")
 	// ErrWorkerLost says that a worker was lost together with the job.
 	ErrWorkerLost = errors.New("proxy: the worker was lost with the job")
+	// ErrUnfit says that a request would harm the only workers there are.
+	ErrUnfit = errors.New("proxy: the request is not for prime_server's workers")
 	// ErrMessage matches every *MessageError.
 	ErrMessage = errors.New("proxy: bad message")
 	// ErrRunning is returned by a second call of Run.
@@ -57,6 +59,7 @@ var refusalTable = []struct {
 	{ErrMessage, 400, "the job is malformed"},
 	{ErrQueueFull, 503, "the stage is overloaded"},
 	{ErrClosed, 503, "the stage is shutting down"},
+	{ErrUnfit, 501, "the stage's workers cannot take such a request"},
 	{ErrExpired, 504, "no worker became free in time"},
 	{ErrWorkerLost, 502, "the worker was lost"},
 }

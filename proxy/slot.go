@@ -102,6 +102,17 @@ func (l *idleList) push(s *Slot) {
 	l.length++
 }
 
+func (l *idleList) pushFront(s *Slot) {
+	s.prev, s.next = nil, l.first
+	if l.first == nil {
+		l.last = s
+	} else {
+		l.first.prev = s
+	}
+	l.first = s
+	l.length++
+}
+
 func (l *idleList) remove(s *Slot) {
 	if s.prev == nil {
 		l.first = s.next

@@ -43,14 +43,10 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.answer(&info, err)
 		}
 	}
-	refused, late := p.submit(jobs)
-	for _, r := range refused {
-		p.refuse(r.err, r.job)
-	}
-	p.refuse(ErrExpired, late...)
+	p.refuseAll(p.submit(jobs))
 }
 
-// refusal is a job that was not taken.
+// refusal is a job that no worker gets, and why.
 type refusal struct {
 	job *loopback.Job
 	err error
@@ -58,7 +54,7 @@ type refusal struct {
 
 // submit queues jobs and assigns them at once where slots are idle, so that
 // the queue's bounds are compared with what really waits.
-func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Job) {
+func (p *Proxy) submit(jobs []*envelope) (refused []refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -73,25 +69,44 @@ func (p *Proxy) submit(jobs []*envelope) (refused []refusal, late []*loopback.Jo
 			refused = append(refused, refusal{&e.Job, err})
 			continue
 		}
-		late = append(late, p.assign(now)...)
+		refused = append(refused, p.assign(now)...)
 	}
-	return refused, late
+	return refused
 }
 
 // assign carries out what the Balancer decides, and returns the jobs that came
-// too late. The caller holds the lock.
-func (p *Proxy) assign(now time.Time) (late []*loopback.Job) {
+// too late or that their slot must not get. The caller holds the lock.
+func (p *Proxy) assign(now time.Time) (refused []refusal) {
 	if p.over {
 		return nil
 	}
 	for a, ok := p.balancer.Next(now); ok; a, ok = p.balancer.Next(now) {
 		if a.Slot == nil {
-			late = append(late, a.Job)
+			refused = append(refused, refusal{a.Job, ErrExpired})
+			continue
+		}
+		if err := p.fit(a); err != nil {
+			p.balancer.Decline(a)
+			refused = append(refused, refusal{a.Job, err})
 			continue
 		}
 		p.give(a)
 	}
-	return late
+	return refused
+}
+
+// fit makes a request fit for a prime_server worker. Only a front's jobs are
+// requests for certain; what stages send to one another is theirs to know.
+func (p *Proxy) fit(a Assignment) error {
+	if a.Slot.Kind() != Prime || p.cfg.ForPrime == nil || a.Job.Info.Hops > 1 {
+		return nil
+	}
+	m := a.Job.Payload.(*envelope).message
+	text, err := p.cfg.ForPrime(m[1])
+	if err == nil {
+		m[1] = text
+	}
+	return err
 }
 
 // give sends a job to its slot. The caller holds the lock.
@@ -135,9 +150,9 @@ func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			bad = err
 		}
 	}
-	late := p.assign(now)
+	refused := p.assign(now)
 	p.mu.Unlock()
-	p.refuse(ErrExpired, late...)
+	p.refuseAll(refused)
 	if bad != nil {
 		p.complain(peer, bad)
 	}
@@ -147,11 +162,11 @@ func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
 // told to its places by now.
 func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	p.mu.Lock()
-	lost, late := p.lose(p.workers[peer])
+	lost, refused := p.lose(p.workers[peer])
 	delete(p.workers, peer)
 	over := p.over
 	p.mu.Unlock()
-	p.refuse(ErrExpired, late...)
+	p.refuseAll(refused)
 	if over {
 		return // we left, not the worker: it may still answer
 	}
@@ -164,7 +179,7 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 // lose takes a worker's slots away. Jobs that cannot have run are queued again,
 // before all others and in their order; the others are returned. The caller
 // holds the lock.
-func (p *Proxy) lose(w *worker) (lost, late []*loopback.Job) {
+func (p *Proxy) lose(w *worker) (lost []*loopback.Job, refused []refusal) {
 	var unsent []*loopback.Job
 	w.all(func(pl *place) {
 		jobs := p.balancer.Leave(pl.slot)
@@ -192,6 +207,13 @@ func arrival(job *loopback.Job) uint64 { return job.Payload.(*envelope).arrival 
 func (p *Proxy) refuse(err error, jobs ...*loopback.Job) {
 	for _, job := range jobs {
 		p.answer(&job.Info, err)
+	}
+}
+
+// refuseAll is refuse for jobs with different reasons.
+func (p *Proxy) refuseAll(refused []refusal) {
+	for _, r := range refused {
+		p.refuse(r.err, r.job)
 	}
 }
 

@@ -65,7 +65,8 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 			MaxQueue:      cmp.Or(cfg.MaxQueue, DefaultMaxQueue),
 			MaxQueueBytes: cmp.Or(cfg.MaxQueueBytes, DefaultMaxQueueBytes),
 		},
-		Logger: cfg.Logger,
+		ForPrime: forPrime,
+		Logger:   cfg.Logger,
 	}
 	p := &Proxy{}
 	var err error
@@ -85,6 +86,31 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 // refusal is the text of an answer that a proxy makes.
 func refusal(info *wire.Info, status int, reason string) []byte {
 	return httptext.ErrorText(info, status, reason+" (request "+info.RequestID()+")")
+}
+
+// forPrime makes a request fit for prime_server's parser, which aborts its
+// process on PATCH and throws at fields without a value. A front that knows of
+// such workers sees to that itself; a request may have come before it knew.
+// What is no request goes as it is.
+func forPrime(text []byte) ([]byte, error) {
+	r, err := httptext.ParseRequest(text)
+	if err != nil {
+		return text, nil
+	}
+	if r.Method == "PATCH" {
+		return nil, proxy.ErrUnfit
+	}
+	var kept httptext.Header
+	for _, f := range r.Header() {
+		if f.Value != "" {
+			kept = append(kept, f)
+		}
+	}
+	if len(kept) == len(r.Header()) {
+		return text, nil
+	}
+	r.SetHeader(kept)
+	return r.Frames()[0], nil
 }
 
 // Run binds the endpoints and serves until Shutdown has ended, or ctx ends,
