@@ -17,6 +17,6 @@ func newApp() *daemon.App {
 		Workers:     primes.Workers(),
 		Stages:      primes.Stages(),
 		Simulate:    primes.Simulate,
-		SimulateUse: "FROM,TO|TO",
+		SimulateUse: "[FROM,]TO",
 	}
 }

@@ -31,7 +31,7 @@ type App struct {
 	// Simulate makes a batch of jobs for the pipeline out of the program's
 	// first argument where that is no endpoint; nil: there is no such call.
 	Simulate func(arg string) (*Simulation, error)
-	// SimulateUse is that argument in the usage text, like "FROM,TO".
+	// SimulateUse is that argument in the usage text, like "[FROM,]TO".
 	SimulateUse string
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
@@ -86,12 +87,15 @@ func once(ready <-chan struct{}, f func()) (stop func()) {
 // the caller's.
 //
 //	LISTEN [WORKERS [DRAIN_SECONDS[,SHUTDOWN_SECONDS] [HEALTH_PATH]]]
-func (a *App) primeServer(ctx context.Context, args []string, f demoFlags, log *slog.Logger, stdout io.Writer) error {
+func (a *App) primeServer(cmd *cobra.Command, args []string, f demoFlags, log *slog.Logger, stdout io.Writer) error {
 	if len(args) > 4 {
 		return usagef("%d arguments are too many: want LISTEN [WORKERS [DRAIN_SECONDS [HEALTH_PATH]]]", len(args))
 	}
-	f.listen, f.workers = args[0], 1
-	f.http.primeDefaults()
+	f.listen = args[0]
+	if !cmd.Flags().Changed("workers") {
+		f.workers = 1
+	}
+	f.http.primeDefaults(cmd.Flags())
 	var err error
 	if len(args) > 1 {
 		if f.workers, err = parseWorkers(args[1]); err != nil {
@@ -106,12 +110,22 @@ func (a *App) primeServer(ctx context.Context, args []string, f demoFlags, log *
 	if len(args) > 3 {
 		f.http.ready = args[3]
 	}
-	return a.demo(ctx, f, log, stdout)
+	return a.demo(cmd.Context(), f, log, stdout)
 }
 
-// primeDefaults sets what prime_server does by default and we do not.
-func (f *httpFlags) primeDefaults() {
-	f.timeout, f.live, f.ready, f.accessLog = 0, "", "", "-"
+// primeDefaults sets what prime_server does by default and we do not, but for
+// flags that were given beside its form.
+func (f *httpFlags) primeDefaults(given *pflag.FlagSet) {
+	for flag, set := range map[string]func(){
+		"timeout":    func() { f.timeout = 0 },
+		"live":       func() { f.live = "" },
+		"ready":      func() { f.ready = "" },
+		"access-log": func() { f.accessLog = "-" },
+	} {
+		if !given.Changed(flag) {
+			set()
+		}
+	}
 }
 
 // drainSeconds reads prime_server's DRAIN[,SHUTDOWN], in seconds. The second

@@ -38,7 +38,7 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 				return err
 			}
 			if len(args) > 0 {
-				if err := f.positional(args); err != nil {
+				if err := f.positional(cmd, args); err != nil {
 					return err
 				}
 			}
@@ -57,7 +57,7 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 }
 
 // positional reads prime_httpd's arguments, with its defaults.
-func (f *frontFlags) positional(args []string) (err error) {
+func (f *frontFlags) positional(cmd *cobra.Command, args []string) (err error) {
 	const form = "LISTEN PROXY LOOPBACK INTERRUPT [LOG [MAX_BYTES [TIMEOUT_S [DRAIN_S [HEALTH_PATH]]]]]"
 	if len(args) < 4 || len(args) > 9 {
 		return usagef("%d arguments: want %s, or flags", len(args), form)
@@ -68,7 +68,7 @@ func (f *frontFlags) positional(args []string) (err error) {
 			return usageError{err}
 		}
 	}
-	f.http.primeDefaults()
+	f.http.primeDefaults(cmd.Flags())
 	read := []func(string) error{
 		func(s string) error {
 			if strings.EqualFold(s, "false") {

@@ -34,7 +34,7 @@ func (a *App) command(stdout, stderr io.Writer) *cobra.Command {
 			case len(args) == 0:
 				return a.demo(cmd.Context(), demo, log, stdout)
 			case strings.Contains(args[0], "://"):
-				return a.primeServer(cmd.Context(), args, demo, log, stdout)
+				return a.primeServer(cmd, args, demo, log, stdout)
 			default:
 				return a.simulation(cmd, args, demo, log, stdout, stderr)
 			}
