@@ -112,10 +112,16 @@ func (p *place) Leave() {
 	}
 }
 
-// give hands a job to the place, and reports whether there was room.
+// give hands a job to the place, and reports whether there was room. A place
+// that has been left has none, though a prime_server proxy does not know that.
 func (p *place) give(job *loopback.Job) bool {
 	p.link.mu.Lock()
 	defer p.link.mu.Unlock()
+	select {
+	case <-p.closed:
+		return false
+	default:
+	}
 	select {
 	case p.jobs <- job:
 		if p.state == idle {
@@ -127,7 +133,13 @@ func (p *place) give(job *loopback.Job) bool {
 	}
 }
 
+// becomeIdle ends a job's turn. A job that waits already is the next: then there
+// is nothing to tell.
 func (p *place) becomeIdle() {
+	if len(p.jobs) > 0 {
+		p.state = given
+		return
+	}
 	p.state, p.told = idle, nil
 	p.tell()
 }

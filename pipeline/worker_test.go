@@ -402,3 +402,46 @@ func TestMoreJobsThanPlacesAreAnswered(t *testing.T) {
 		}
 	})
 }
+
+func TestASlotThatWasLeftAnswersForAPrimeServerProxy(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *site) {
+		proxy := s.listen(0)
+		release := make(chan struct{})
+		s.work(2, func(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
+			<-release
+			return echo(ctx, job)
+		})
+		busy, left := <-proxy.beat, <-proxy.beat
+		p, m := s.job(0, "accepted")
+		require.NoError(t, busy.from.Send(m, nil))
+		synctest.Wait()
+		down := make(chan error, 1)
+		go func() { down <- s.worker.Shutdown(t.Context()) }()
+		synctest.Wait()
+		late, m := s.job(0, "too late")
+		require.NoError(t, left.from.Send(m, nil))
+		assert.Equal(t, 503, s.answered(late).Status)
+		close(release)
+		assert.Equal(t, 200, s.answered(p).Status)
+		require.NoError(t, <-down)
+	})
+}
+
+func TestASlotWithAnotherJobWaitingDoesNotBeat(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *site) {
+		proxy := s.listen(0)
+		release := make(chan struct{})
+		s.work(1, func(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
+			<-release
+			return echo(ctx, job)
+		})
+		b := <-proxy.beat
+		for _, text := range []string{"one", "two"} {
+			_, m := s.job(0, text)
+			require.NoError(t, b.from.Send(m, nil))
+		}
+		synctest.Wait()
+		close(release)
+		assert.Equal(t, "after two", string((<-proxy.beat).frames[0]), "one beat, after the second")
+	})
+}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,7 +46,10 @@ func (a *App) simulate(ctx context.Context, arg string, workers int, log *slog.L
 		return context.Cause(ctx)
 	})
 	_ = bar.Exit()
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted")
+	case err != nil:
 		return err
 	}
 	fmt.Fprintln(stdout, sim.Result())
