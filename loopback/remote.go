@@ -20,8 +20,9 @@ type Remote struct {
 
 	draining atomic.Bool // what the last status said
 
-	mu    sync.Mutex // guards state
+	mu    sync.Mutex // guards the fields below
 	state RemoteState
+	prime bool // what is known, or was known last, of the workers' kind
 }
 
 // RemoteState is what is known of a stage's proxy.
@@ -91,9 +92,13 @@ func (r *Remote) State() RemoteState {
 
 // Prime reports whether requests have to keep to what prime_server's parser
 // survives: the proxy is prime_server's, or has told of such workers.
+//
+// While the proxy is away what was known last holds: what is sent now will
+// reach its successor.
 func (r *Remote) Prime() bool {
-	s := r.State()
-	return s.Connected && !s.Butterfly || s.Status.Prime
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.prime
 }
 
 // PeerUp implements transport.Handler.
@@ -101,6 +106,9 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state = RemoteState{Connected: true, Butterfly: p.Instance() != 0}
+	if !r.state.Butterfly {
+		r.prime = true
+	}
 }
 
 // PeerDown implements transport.Handler.
@@ -124,6 +132,7 @@ func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
 		}
 		r.mu.Lock()
 		r.state.Status, r.state.Told = s, time.Now()
+		r.prime = s.Prime
 		r.draining.Store(s.Draining)
 		r.mu.Unlock()
 	}

@@ -14,7 +14,8 @@ type Outcome struct {
 
 // Batch submits jobs, at most width at a time, and yields each one's number
 // in the order of jobs with its outcome, as they come. It ends when all have
-// ended; leaving the loop early, or the end of ctx, interrupts those open.
+// ended; leaving the loop early, or the end of ctx, interrupts those open. A
+// sequence of jobs that can block has to end with ctx, too: leaving waits for it.
 func (c *Client) Batch(ctx context.Context, width int, jobs iter.Seq[[][]byte]) iter.Seq2[int, Outcome] {
 	return func(yield func(int, Outcome) bool) {
 		ctx, cancel := context.WithCancel(ctx)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
@@ -65,10 +66,13 @@ func (c *Client) Do(ctx context.Context, frames ...[]byte) (Answer, error) {
 	select {
 	case <-p.Done():
 	case <-ctx.Done():
-		p.Abandon(context.Cause(ctx))
+		p.Abandon(context.Cause(ctx)) // an answer that has come counts all the same
 		<-p.Done()
 	}
 	a, err := p.Result()
+	if errors.Is(err, loopback.ErrDeadline) { // the table was faster than ctx
+		err = context.DeadlineExceeded
+	}
 	return Answer{a.Payload}, err
 }
 

@@ -34,6 +34,7 @@ type link struct {
 	mu    sync.Mutex // guards the fields below, and the state of conns and places
 	prime bool
 	ticks uint64 // of run's ticker
+	cut   bool   // run has ended: no job comes any more
 }
 
 // tick is how often slots are looked at that hold outcomes which do not leave:
@@ -82,7 +83,10 @@ func (l *link) run(ctx context.Context) {
 	defer conns.Wait()
 	conns.Go(func() { l.conns[0].run(ctx) })
 	more := func() {}
-	defer func() { more() }()
+	defer func() {
+		more()
+		l.end()
+	}()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
@@ -95,6 +99,19 @@ func (l *link) run(ctx context.Context) {
 			more()
 			more = l.runOthers(ctx)
 		}
+	}
+}
+
+// end lets go of slots that hold outcomes or wait to be told that they may leave.
+func (l *link) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+	for _, p := range l.places {
+		if p.state == holding {
+			p.becomeIdle()
+		}
+		p.tell()
 	}
 }
 

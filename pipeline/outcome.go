@@ -101,8 +101,8 @@ func (s *slot) answer(info wire.Info, c *call, r *Response) {
 func (s *slot) hold(c *call, a loopback.Answer, info wire.Info) {
 	c.note(a, info)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.holding = c
-	s.mu.Unlock()
 	s.place.Hold(s.beat)
 }
 
@@ -117,9 +117,8 @@ func (c *call) note(a loopback.Answer, info wire.Info) {
 // and holds another one.
 func (s *slot) settled(c *call, err error) {
 	s.mu.Lock()
-	mine := s.holding == c
-	s.mu.Unlock()
-	if mine {
+	defer s.mu.Unlock()
+	if s.holding == c {
 		s.place.Sent(err)
 	}
 }
@@ -130,6 +129,10 @@ func (s *slot) send(c *call, a loopback.Answer) {
 		s.settled(c, err)
 	}
 }
+
+// maxLost is how often an outcome that got lost is sent again: an answer that
+// always costs the connection is given up some time.
+const maxLost = 5
 
 // Sent implements transport.Notifier: it hears the fate of the outcome. One that
 // waits for a front or proxy to come back does not hold the slot. An answer that
@@ -144,7 +147,14 @@ func (c *call) Sent(err error) {
 	}
 	c.outcome.Lock()
 	a, info := c.answer, c.info
+	c.lost++
+	again := c.lost <= maxLost
 	c.outcome.Unlock()
+	if !again {
+		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", info.RequestID(), "err", err) })
+		s.settled(c, err)
+		return
+	}
 	if a.Payload == nil {
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
 		info.Code = 502
@@ -157,7 +167,7 @@ func (c *call) Sent(err error) {
 // failure logs err and returns what the client may know of it.
 func (s *slot) failure(c *call, err error) *Response {
 	var known *StatusError
-	if errors.As(err, &known) {
+	if errors.As(err, &known) && known.Status >= 400 && known.Status <= 599 {
 		return errorResponse(known.Status, known.Message)
 	}
 	id := c.job.RequestID()
@@ -166,6 +176,9 @@ func (s *slot) failure(c *call, err error) *Response {
 	switch {
 	case errors.As(err, &p):
 		log.Error("handler panicked", "stack", string(p.stack))
+	case errors.As(err, new(*transport.LimitError)):
+		log.Error("job too large to be forwarded")
+		return errorResponse(500, "the job is too large for the next stage (request "+id+")")
 	case errors.Is(err, errBusy):
 		log.Warn("job not forwarded")
 		return errorResponse(503, "the next stage is busy (request "+id+")")

@@ -26,6 +26,7 @@ type place struct {
 	leaving bool            // it takes no more jobs
 	told    *transport.Peer // who was told of the present idleness
 	held    uint64          // link.ticks when the outcome was handed over
+	left    uint64          // link.ticks when it began to be idle and leaving, at a prime_server proxy
 	beat    []byte          // the application's part of the beat
 	done    wire.Key        // of the last job
 }
@@ -81,6 +82,9 @@ func (p *place) Hold(beat []byte) {
 	p.link.mu.Lock()
 	defer p.link.mu.Unlock()
 	p.state, p.beat, p.held = holding, beat, p.link.ticks
+	if p.link.cut { // nobody looks at what is held any more
+		p.becomeIdle()
+	}
 }
 
 // tick releases the place from an outcome that does not leave: its front is
@@ -90,7 +94,14 @@ func (p *place) tick() {
 	if p.state == holding && p.link.ticks-p.held >= 2 {
 		p.becomeIdle()
 	}
+	if p.state == idle && p.leaving && p.link.prime && p.link.ticks-p.left >= primeGrace {
+		p.close()
+	}
 }
+
+// primeGrace is for how many ticks a slot that leaves does what still comes from
+// a prime_server proxy, which cannot be told: a second.
+const primeGrace = 20
 
 // Sent implements transport.Notifier: the outcome has left, or never will; the
 // slot is idle either way.
@@ -145,15 +156,21 @@ func (p *place) becomeIdle() {
 }
 
 // tell says to the proxy, once to each connection, that the place is idle, or
-// that it leaves. Where nobody could send a job, leaving is done at once:
-// prime_server's proxies know no leaving.
+// that it leaves. Where nobody could send a job leaving is done at once; a
+// prime_server proxy knows no leaving, so that the place waits for a while.
 func (p *place) tell() {
 	if p.state != idle {
 		return
 	}
 	to := p.link.carrier(p.number)
-	if p.leaving && (to == nil || p.link.prime) {
+	switch {
+	case p.leaving && (to == nil || p.link.cut):
 		p.close()
+		return
+	case p.leaving && p.link.prime:
+		if p.left == 0 {
+			p.left = max(1, p.link.ticks)
+		}
 		return
 	}
 	if to == nil || to == p.told {

@@ -40,8 +40,9 @@ func (e *QueueFullError) Error() string {
 // Is makes errors.Is(err, ErrQueueFull) true.
 func (e *QueueFullError) Is(target error) bool { return target == ErrQueueFull }
 
-// LimitError says that a peer announced more than Limits allow. Its connection
-// is closed before anything of that size is allocated.
+// LimitError says that a message exceeds Limits. If a peer announced it, its
+// connection is closed before anything of that size is allocated; if it was to
+// be sent, it was not.
 type LimitError struct {
 	What  string // "frame bytes", "message bytes", "message frames", "command bytes", …
 	Value uint64

@@ -18,6 +18,24 @@ type Limits struct {
 	MaxFrames  int   // frames of a message; default 1024
 }
 
+// check says what of m a peer with the same limits would not take.
+func (l *Limits) check(m Message) error {
+	var total int64
+	for _, f := range m {
+		if n := int64(len(f)); n > l.MaxFrame {
+			return &LimitError{What: "frame bytes", Value: uint64(n), Max: uint64(l.MaxFrame)}
+		}
+		total += int64(len(f))
+	}
+	switch {
+	case total > l.MaxMessage:
+		return &LimitError{What: "message bytes", Value: uint64(total), Max: uint64(l.MaxMessage)}
+	case len(m) > l.MaxFrames:
+		return &LimitError{What: "message frames", Value: uint64(len(m)), Max: uint64(l.MaxFrames)}
+	}
+	return nil
+}
+
 // QueueLimits bound what is accepted for a peer and has not reached the kernel.
 // A single message above Bytes is taken when nothing else is queued. Zero
 // fields take the defaults.

@@ -32,7 +32,8 @@ func newPeer(l *link, o *Options, remote string, out *queue) *Peer {
 // been handed to the kernel, or why it never will be. From a nil return on the
 // frames belong to the transport and are only read: they may be shared between
 // messages. On error the caller keeps m, and n is not told: *QueueFullError,
-// ErrPeerGone, ErrNotSender, ErrNoFrames.
+// *LimitError for what a peer with the same Limits would not take, ErrPeerGone,
+// ErrNotSender, ErrNoFrames.
 //
 // A Dialer's peer shares the Dialer's queue: m may leave over a later
 // connection.
@@ -53,6 +54,9 @@ func send(o *Options, out *queue, m Message, n Notifier) error {
 		return ErrNotSender
 	case len(m) == 0:
 		return ErrNoFrames
+	}
+	if err := o.Limits.check(m); err != nil {
+		return err
 	}
 	return out.put(m, n)
 }

@@ -3,7 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // around runs main with the network around it: first background, until every
@@ -36,6 +39,36 @@ func around(ctx context.Context, main func(context.Context) error, ready []<-cha
 	}
 	return errors.Join(main(ctx), failure(ctx))
 }
+
+// lifetime tells a Shutdown when Run has returned.
+type lifetime struct {
+	began atomic.Bool
+	ended chan struct{} // closed at the end of Run
+}
+
+func newLifetime() lifetime { return lifetime{ended: make(chan struct{})} }
+
+// begin marks the beginning of Run; call what it returns at the end.
+func (l *lifetime) begin() (end func()) {
+	l.began.Store(true)
+	return func() { close(l.ended) }
+}
+
+// wait waits for the end of Run, if it has begun, or of ctx.
+func (l *lifetime) wait(ctx context.Context) error {
+	if !l.began.Load() {
+		return nil
+	}
+	select {
+	case <-l.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: still working: %w", context.Cause(ctx))
+	}
+}
+
+// lastWords is how long the answers that a stop brings about may take to leave.
+const lastWords = 500 * time.Millisecond
 
 // failure returns why ctx ended, if that was a failure and not its parent's end.
 func failure(ctx context.Context) error {

@@ -12,6 +12,10 @@ import (
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
+// MaxRemoteBody bounds the bodies that a front whose stages are other processes
+// can take: what one message may hold, with room for the header.
+const MaxRemoteBody = 63 << 20
+
 // FrontConfig configures a Front. Endpoints are tcp://host:port or
 // ipc:///path.
 type FrontConfig struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -159,7 +160,8 @@ type Bench struct {
 
 // NewBench validates and starts nothing.
 func NewBench(stages []Stage, log *slog.Logger) (*Bench, error) {
-	table, err := loopback.NewTable(loopback.TableConfig{})
+	// The batch's width is the bound.
+	table, err := loopback.NewTable(loopback.TableConfig{MaxPending: math.MaxInt, MaxPendingBytes: math.MaxInt64})
 	if err != nil {
 		return nil, err
 	}

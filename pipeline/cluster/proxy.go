@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
@@ -38,7 +39,7 @@ type ProxyConfig struct {
 // Bounds of a proxy's queue by default: fronts admit less, but prime_server's
 // have no bound of their own.
 const (
-	DefaultMaxQueue      = 100_000
+	DefaultMaxQueue      = 50_000
 	DefaultMaxQueueBytes = 1 << 30
 )
 
@@ -47,6 +48,7 @@ type Proxy struct {
 	proxy *proxy.Proxy
 	back  *loopback.Sender
 	hears *loopback.Subscriber
+	life  lifetime
 }
 
 // NewProxy validates cfg and acquires nothing.
@@ -68,7 +70,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
 	}
-	p := &Proxy{}
+	p := &Proxy{life: newLifetime()}
 	var err error
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
@@ -116,11 +118,12 @@ func forPrime(text []byte) ([]byte, error) {
 // Run binds the endpoints and serves until Shutdown has ended, or ctx ends,
 // which is the hard stop. It joins all that it started. It may run once.
 func (p *Proxy) Run(ctx context.Context) error {
+	defer p.life.begin()()
 	serve := func(ctx context.Context) error {
 		err := p.proxy.Run(ctx)
-		if ctx.Err() == nil {
-			_ = p.back.Flush(ctx)
-		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		_ = p.back.Flush(last) // what a front that is away does not hear of
 		return err
 	}
 	return around(ctx, serve, nil, p.back.Run, p.hears.Run)
@@ -136,4 +139,8 @@ func (p *Proxy) Endpoints() (upstream, downstream string) {
 
 // Shutdown takes no new jobs from fronts and ends once none is queued or held,
 // or, hard, when ctx ends.
-func (p *Proxy) Shutdown(ctx context.Context) error { return p.proxy.Shutdown(ctx) }
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	err := p.proxy.Shutdown(ctx)
+	// What is left is bounded: the proxy itself has ended.
+	return errors.Join(err, p.life.wait(context.WithoutCancel(ctx)))
+}

@@ -27,6 +27,7 @@ type Whole struct {
 	table  *loopback.Table
 	stages *Stages
 	front  *httpfront.Front
+	life   lifetime
 }
 
 // NewWhole validates cfg and acquires nothing.
@@ -44,18 +45,22 @@ func NewWhole(cfg WholeConfig) (*Whole, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Whole{table, stages, front}, nil
+	return &Whole{table: table, stages: stages, front: front, life: newLifetime()}, nil
 }
 
 // Run binds the address and serves until Shutdown has ended, or ctx ends, which
 // is the hard stop. It joins all that it started. It may run once.
 func (w *Whole) Run(ctx context.Context) error {
+	defer w.life.begin()()
 	serve := func(ctx context.Context) error {
 		err := w.front.Run(ctx)
 		if ctx.Err() != nil {
 			return err
 		}
-		return errors.Join(err, w.stages.Shutdown(ctx))
+		if unfinished := w.stages.Shutdown(ctx); ctx.Err() == nil {
+			err = errors.Join(err, unfinished)
+		}
+		return err
 	}
 	return around(ctx, serve, nil, w.table.Run, w.stages.Run)
 }
@@ -66,9 +71,15 @@ func (w *Whole) Ready() <-chan struct{} { return w.front.Ready() }
 // Addr returns the address listened on, or nil before Ready.
 func (w *Whole) Addr() net.Addr { return w.front.Addr() }
 
-// Shutdown accepts no new requests, answers those accepted, and waits until
-// Run has closed the front, or ctx ends. Cancel Run's context for the hard stop.
-func (w *Whole) Shutdown(ctx context.Context) error { return w.front.Shutdown(ctx) }
+// Shutdown accepts no new requests, answers those accepted, lets the stages
+// finish, and waits until Run has returned, or ctx ends. Cancel Run's context for
+// the hard stop.
+func (w *Whole) Shutdown(ctx context.Context) error {
+	if err := w.front.Shutdown(ctx); err != nil {
+		return err
+	}
+	return w.life.wait(ctx)
+}
 
 // Stats returns the counters of every stage.
 func (w *Whole) Stats() []StageStats { return w.stages.Stats() }

@@ -11,6 +11,8 @@ import (
 	"iter"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/butterfly-zmq/butterfly/pipeline"
 )
@@ -81,7 +83,7 @@ func (a *App) Execute(ctx context.Context, args []string, stdout, stderr io.Writ
 		return exitRun
 	}
 	root := a.command(stdout, stderr)
-	root.SetArgs(args)
+	root.SetArgs(negatives(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
@@ -95,6 +97,21 @@ func (a *App) Execute(ctx context.Context, args []string, stdout, stderr io.Writ
 		return exitUsage
 	}
 	return exitRun
+}
+
+// negatives lets prime_httpd's form have -1 among its arguments, where flags are
+// meant by a dash: from the first such number on there are no flags.
+func negatives(args []string) []string {
+	if len(args) == 0 || args[0] != "front" || slices.Contains(args, "--") {
+		return args
+	}
+	for i, arg := range args {
+		positional := i >= 5 && !strings.HasPrefix(args[i-1], "-")
+		if _, err := strconv.Atoi(arg); err == nil && arg[0] == '-' && positional {
+			return slices.Insert(slices.Clone(args), i, "--")
+		}
+	}
+	return args
 }
 
 func (a *App) validate() error {

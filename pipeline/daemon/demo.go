@@ -91,7 +91,15 @@ func (a *App) primeServer(cmd *cobra.Command, args []string, f demoFlags, log *s
 	if len(args) > 4 {
 		return usagef("%d arguments are too many: want LISTEN [WORKERS [DRAIN_SECONDS [HEALTH_PATH]]]", len(args))
 	}
+	if err := notTwice(cmd.Flags(), "listen"); err != nil {
+		return err
+	}
 	f.listen = args[0]
+	if len(args) > 1 {
+		if err := notTwice(cmd.Flags(), "workers"); err != nil {
+			return err
+		}
+	}
 	if !cmd.Flags().Changed("workers") {
 		f.workers = 1
 	}
@@ -111,6 +119,16 @@ func (a *App) primeServer(cmd *cobra.Command, args []string, f demoFlags, log *s
 		f.http.ready = args[3]
 	}
 	return a.demo(cmd.Context(), f, log, stdout)
+}
+
+// notTwice refuses flags for what the arguments say already.
+func notTwice(given *pflag.FlagSet, flags ...string) error {
+	for _, flag := range flags {
+		if given.Changed(flag) {
+			return usagef("--%s says what an argument says: give one of them", flag)
+		}
+	}
+	return nil
 }
 
 // primeDefaults sets what prime_server does by default and we do not, but for

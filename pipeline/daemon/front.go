@@ -62,6 +62,9 @@ func (f *frontFlags) positional(cmd *cobra.Command, args []string) (err error) {
 	if len(args) < 4 || len(args) > 9 {
 		return usagef("%d arguments: want %s, or flags", len(args), form)
 	}
+	if err := notTwice(cmd.Flags(), "listen", "proxy", "loopback", "interrupt"); err != nil {
+		return err
+	}
 	f.listen = args[0]
 	for i, to := range []*endpoint{&f.proxy, &f.loopback, &f.interrupt} {
 		if err := to.Set(args[1+i]); err != nil {
@@ -107,6 +110,9 @@ func seconds(s string) (time.Duration, error) {
 func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer) error {
 	if err := required("proxy", f.proxy, "loopback", f.loopback, "interrupt", f.interrupt); err != nil {
 		return err
+	}
+	if f.http.maxBody > cluster.MaxRemoteBody {
+		return usagef("--max-body %v is too much for a proxy: at most %d bytes travel", &f.http.maxBody, cluster.MaxRemoteBody)
 	}
 	http, table, err := f.http.config(f.listen, stdout)
 	if err != nil {

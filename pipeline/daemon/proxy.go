@@ -81,6 +81,9 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
 		return err
 	}
+	if f.drain < 0 {
+		return usagef("--drain %v is negative", f.drain)
+	}
 	if f.maxQueue < 1 || f.maxQueueBytes < 1 {
 		return usagef("--max-queue and --max-queue-bytes have to be at least 1")
 	}

@@ -73,6 +73,9 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if len(f.fronts.names) == 0 || len(f.interrupts) == 0 {
 		return usagef("--loopback and --interrupt are needed at least once: the endpoints that the front binds")
 	}
+	if f.drain < 0 {
+		return usagef("--drain %v is negative", f.drain)
+	}
 	if f.count < 1 || f.count > maxWorkers {
 		return usagef("--count %d: want 1 to %d", f.count, maxWorkers)
 	}
