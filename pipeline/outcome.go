@@ -124,9 +124,13 @@ func (s *slot) settled(c *call, err error) {
 }
 
 func (s *slot) send(c *call, a loopback.Answer) {
-	if err := s.pool.cfg.Loopback.Answer(a, c); err != nil {
-		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err) })
-		s.settled(c, err)
+	err := s.pool.cfg.Loopback.Answer(a, c)
+	if errors.As(err, new(*transport.LimitError)) {
+		s.pool.log.Error("answer too large", "request_id", a.Info.RequestID(), "err", err)
+		err = s.pool.cfg.Loopback.Answer(s.instead(c, a.Info, 500, "the answer is too large"), c)
+	}
+	if err != nil {
+		s.giveUp(c, &a.Info, err)
 	}
 }
 
@@ -148,20 +152,33 @@ func (c *call) Sent(err error) {
 	c.outcome.Lock()
 	a, info := c.answer, c.info
 	c.lost++
-	again := c.lost <= maxLost
+	lost := c.lost
 	c.outcome.Unlock()
-	if !again {
-		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", info.RequestID(), "err", err) })
-		s.settled(c, err)
+	switch {
+	case lost > maxLost+1:
+		s.giveUp(c, &info, err)
 		return
-	}
-	if a.Payload == nil {
+	case lost > maxLost: // it may be the answer itself that costs the connection
+		a = s.instead(c, info, 502, "the answer could not be delivered")
+	case a.Payload == nil:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
-		info.Code = 502
-		a = loopback.Answer{Info: info, Payload: errorResponse(502, "the job was lost between two stages (request "+info.RequestID()+")")}
-		c.note(a, info)
+		a = s.instead(c, info, 502, "the job was lost between two stages")
 	}
 	s.send(c, a)
+}
+
+// instead makes and notes an error answer in place of an outcome.
+func (s *slot) instead(c *call, info wire.Info, status int, reason string) loopback.Answer {
+	info.Code = uint16(status)
+	a := loopback.Answer{Info: info, Payload: errorResponse(status, reason+" (request "+info.RequestID()+")")}
+	c.note(a, info)
+	return a
+}
+
+// giveUp lets go of an outcome that nobody takes.
+func (s *slot) giveUp(c *call, info *wire.Info, err error) {
+	s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", info.RequestID(), "err", err) })
+	s.settled(c, err)
 }
 
 // failure logs err and returns what the client may know of it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -444,5 +445,25 @@ func TestASlotWithAnotherJobWaitingDoesNotBeat(t *testing.T) {
 		synctest.Wait()
 		close(release)
 		assert.Equal(t, "after two", string((<-proxy.beat).frames[0]), "one beat, after the second")
+	})
+}
+
+func TestAnAnswerThatIsTooLargeIsA500(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *site) {
+		s.options.Limits = transport.Limits{MaxFrame: 1 << 20, MaxMessage: 1 << 20}
+		proxy := s.listen(42)
+		s.work(1, func(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
+			if string(job.Bytes()) == "big" {
+				return pipeline.Text(200, strings.Repeat("x", 2<<20)), nil
+			}
+			return pipeline.Text(200, "fine"), nil
+		})
+		b := <-proxy.beat
+		for text, status := range map[string]int{"big": 500, "small": 200} {
+			p, m := s.job(0, text)
+			require.NoError(t, b.from.Send(m, nil))
+			assert.Equal(t, status, s.answered(p).Status, text)
+			<-proxy.beat
+		}
 	})
 }
