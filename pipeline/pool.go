@@ -70,7 +70,8 @@ type PoolStats struct {
 	Slots  int
 	Jobs   uint64        // handled
 	Failed uint64        // of these, with an error or panic
-	Busy   time.Duration // spent in handlers, over all slots
+	Busy   time.Duration // spent in handlers that have returned, over all slots
+	Oldest time.Duration // for how long the longest of the running handlers has run
 }
 
 // NewPool validates cfg and starts nothing.
@@ -136,10 +137,12 @@ func (p *Pool) Interrupt(key wire.Key) {
 // Stats returns the counters.
 func (p *Pool) Stats() PoolStats {
 	stats := PoolStats{Slots: len(p.slots)}
+	now := time.Now()
 	for _, s := range p.slots {
 		stats.Jobs += s.jobs.Load()
 		stats.Failed += s.failed.Load()
 		stats.Busy += time.Duration(s.busy.Load())
+		stats.Oldest = max(stats.Oldest, s.since(now))
 	}
 	return stats
 }
