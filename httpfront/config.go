@@ -54,7 +54,8 @@ type Config struct {
 	Ready func() error
 	// Compat reports whether a prime_server worker may get the job: then
 	// PATCH, which kills one, is refused with 501, and header fields without a
-	// value, at which its parser throws, are left out. nil is never.
+	// value, at which its parser throws, are left out. nil is never. It goes
+	// with Stage; a Route says it for each request.
 	Compat func() bool
 
 	// Timeout is how long an answer may take before the client gets 504; a
@@ -106,12 +107,23 @@ type Route struct {
 	// Timeout is how long the answer may take; 0 is Config.Timeout, negative
 	// no limit.
 	Timeout time.Duration
-	// Repeatable says that the job may run twice, whatever its method. Safe
-	// methods (GET, HEAD, OPTIONS) always may.
-	Repeatable bool
+	// Repeat says whether the job may run twice after a loss.
+	Repeat Repeat
 	// Priority is the index of the job's priority class.
 	Priority uint8
+	// Compat is what Config.Compat reports, for this request.
+	Compat bool
 }
+
+// Repeat says whether a job may run twice.
+type Repeat uint8
+
+// The zero value is RepeatSafe.
+const (
+	RepeatSafe   Repeat = iota // with the safe methods: GET, HEAD, OPTIONS
+	RepeatAlways               // whatever the method
+	RepeatNever
+)
 
 // ConfigError says what is wrong with a Config.
 type ConfigError struct {
@@ -133,6 +145,7 @@ func (c *Config) Validate() error {
 	bad(err != nil, "Listen", fmt.Sprintf("%q is no host:port", c.Listen))
 	bad(c.Table == nil, "Table", "is missing")
 	bad(c.Stage == nil && c.Route == nil, "Stage", "neither Stage nor Route says where requests go")
+	bad(c.Compat != nil && c.Route != nil, "Compat", "is for Stage: a Route says it itself")
 	bad(c.Stage != nil && c.Route != nil, "Stage", "Stage and Route exclude one another")
 	bad(c.LivePath != "" && !strings.HasPrefix(c.LivePath, "/"), "LivePath", "does not start with /")
 	bad(c.ReadyPath != "" && !strings.HasPrefix(c.ReadyPath, "/"), "ReadyPath", "does not start with /")

@@ -51,20 +51,25 @@ func (x *exchange) end() {
 // serve sends the request through the pipeline. It returns an error if the
 // client has not been answered yet.
 func (x *exchange) serve() error {
-	compat := x.front.cfg.Compat()
-	if !implemented(x.ctx.Method(), compat) {
+	if !implemented(x.ctx.Method()) {
 		return errMethod
 	}
 	if len(x.ctx.Request.Header.RequestURI()) > x.front.cfg.MaxTarget {
 		return errTarget
 	}
-	req, err := httptext.FromFastHTTP(x.ctx, httptext.Options{DropEmpty: compat})
+	req, err := httptext.FromFastHTTP(x.ctx)
 	if err != nil {
 		return err
 	}
 	route, err := x.route(req)
 	if err != nil {
 		return err
+	}
+	if route.Compat {
+		if req.Method == "PATCH" { // it aborts prime_server's workers
+			return errMethod
+		}
+		req.DropEmptyFields()
 	}
 	p, err := x.open(req, route.Timeout)
 	if err != nil {
@@ -81,21 +86,18 @@ func (x *exchange) serve() error {
 	return x.answer(answer.Payload)
 }
 
-// implemented reports whether requests with the method are served. PATCH
-// aborts prime_server's workers.
-func implemented(method []byte, compat bool) bool {
+// implemented reports whether requests with the method are served.
+func implemented(method []byte) bool {
 	switch string(method) {
-	case "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS":
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
 		return true
-	case "PATCH":
-		return !compat
 	}
 	return false
 }
 
 func (x *exchange) route(req *httptext.Request) (Route, error) {
 	if x.front.cfg.Route == nil {
-		return Route{Stage: x.front.cfg.Stage}, nil
+		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat()}, nil
 	}
 	route, err := x.front.cfg.Route(req)
 	if err != nil && !errors.As(err, new(*StatusError)) {
@@ -132,7 +134,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	if x.head {
 		info.Flags |= wire.Head
 	}
-	if route.Repeatable || safe(req.Method) {
+	if route.Repeat == RepeatAlways || route.Repeat == RepeatSafe && safe(req.Method) {
 		info.Flags |= wire.Repeatable
 	}
 	job := &loopback.Job{Info: *info, Payload: req, Size: req.Size()}

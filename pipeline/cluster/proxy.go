@@ -102,16 +102,9 @@ func forPrime(text []byte) ([]byte, error) {
 	if r.Method == "PATCH" {
 		return nil, proxy.ErrUnfit
 	}
-	var kept httptext.Header
-	for _, f := range r.Header() {
-		if f.Value != "" {
-			kept = append(kept, f)
-		}
-	}
-	if len(kept) == len(r.Header()) {
+	if !r.DropEmptyFields() {
 		return text, nil
 	}
-	r.SetHeader(kept)
 	return r.Frames()[0], nil
 }
 
