@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"proxy":                 {"internal/wire", "internal/transport", "loopback"},
 	"pipeline":              {"internal/wire", "internal/transport", "internal/httptext", "loopback"},
 	"pipeline/pipelinetest": {"internal/wire", "internal/transport", "internal/httptext", "loopback", "pipeline"},
+	"pipeline/graph":        {},
 	"httpfront":             {"internal/wire", "internal/httptext", "internal/rawio", "loopback"},
 	"pipeline/cluster": {
 		"internal/wire", "internal/transport", "internal/httptext", "loopback", "proxy", "pipeline", "httpfront",
@@ -58,6 +59,7 @@ var guests = map[string][]string{
 	"golang.org/x/sys":               {"internal/transport", "httpfront", "bench/..."},
 	"golang.org/x/sync":              {"loopback", "pipeline/cluster", "bench/..."},
 	"golang.org/x/time":              {"loopback", "pipeline", "bench/..."},
+	"gopkg.in/yaml.v3":               {"pipeline/graph"},
 	"github.com/stretchr/testify":    {},
 	"go.uber.org/goleak":             {},
 	"pgregory.net/rapid":             {},
