@@ -36,7 +36,7 @@ func (s *Service) Local() (*LocalGraph, error) {
 		return nil, err
 	}
 	l.stages, err = NewStages(StagesConfig{
-		Stages: stages, Tables: l.tables, Logger: s.cfg.Logger,
+		Stages: stages, Tables: l.tables, MaxHops: s.graph.Limits.MaxHops, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -54,7 +54,10 @@ func (s *Service) localStages() ([]Stage, error) {
 		case !ok:
 			return nil, fmt.Errorf("cluster: stage %q wants worker %q, which this program does not have", st.Name, st.Worker)
 		}
-		stages = append(stages, Stage{Name: st.Name, Handler: handler, Slots: st.Count, Next: st.Next, MaxQueue: st.MaxQueue})
+		stages = append(stages, Stage{
+			Name: st.Name, Handler: handler, Slots: st.Count, Next: st.Next,
+			MaxVisits: st.MaxVisits, MaxQueue: st.MaxQueue, MaxQueueBytes: int64(st.MaxQueueBytes),
+		})
 	}
 	return stages, nil
 }

@@ -175,6 +175,9 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 	fronts, interrupts := s.fronts()
 	return NewProxy(ProxyConfig{
 		Stage:         st.Name,
+		Stages:        s.stageNames(),
+		MaxHops:       s.graph.Limits.MaxHops,
+		MaxVisits:     st.MaxVisits,
 		Upstream:      st.Upstream.Bind,
 		Downstream:    st.Downstream.Bind,
 		Fronts:        fronts,
@@ -184,6 +187,14 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Transport:     s.cfg.Transport,
 		Logger:        s.cfg.Logger.With("stage", st.Name),
 	})
+}
+
+func (s *Service) stageNames() []string {
+	names := make([]string, 0, len(s.graph.Stages))
+	for _, st := range s.graph.Stages {
+		names = append(names, st.Name)
+	}
+	return names
 }
 
 // fronts returns where the fronts are, for proxies and workers.
