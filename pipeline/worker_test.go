@@ -26,6 +26,7 @@ type site struct {
 	options transport.Options
 	table   *loopback.Table
 	publish *loopback.Publisher
+	answers string // the endpoint to which the worker's answers go
 	worker  *pipeline.Worker
 	proxy   *fakeProxy
 	stop    context.CancelFunc // the worker's hard stop
@@ -82,7 +83,7 @@ func (b beat) slot(t *testing.T) wire.Beat {
 // inSynctest runs test with a site in a bubble of virtual time.
 func inSynctest(t *testing.T, test func(*testing.T, *site)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &site{t: t, options: transport.Options{Inproc: transport.NewInproc()}}
+		s := &site{t: t, options: transport.Options{Inproc: transport.NewInproc()}, answers: "inproc://answers"}
 		s.front()
 		test(t, s)
 		if s.stop != nil {
@@ -146,7 +147,7 @@ func (s *site) work(slots int, h pipeline.HandlerFunc) {
 		Slots:      slots,
 		Upstream:   "inproc://downstream",
 		Next:       map[string]string{"": "inproc://next"},
-		Fronts:     []loopback.FrontEndpoint{{Endpoint: "inproc://answers"}},
+		Fronts:     []loopback.FrontEndpoint{{Endpoint: s.answers}},
 		Interrupts: []string{"inproc://interrupts"},
 		Transport:  s.options,
 		Logger:     slog.New(slog.NewTextHandler(&s.log, nil)),
