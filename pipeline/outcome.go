@@ -134,15 +134,12 @@ func (s *slot) send(c *call, a loopback.Answer) {
 	}
 }
 
-// maxLost is how often an outcome that got lost is sent again: an answer that
-// always costs the connection is given up some time.
-const maxLost = 5
-
 // Sent implements transport.Notifier: it hears the fate of the outcome. One that
-// waits for a front or proxy to come back does not hold the slot. An answer that
-// got lost with its connection is sent again: of two the front takes the first.
-// A job that may have been lost is not: its client is told, which does no harm
-// if it was not lost after all.
+// waits for a front or proxy to come back does not hold the slot; of such a one
+// it hears again if it gets lost. A job that may have been lost is not sent
+// again: its client is told, which does no harm if it was not lost after all. Of
+// an answer that cannot be delivered the client is told too: it may be the
+// answer itself that costs the connection.
 func (c *call) Sent(err error) {
 	s := c.slot
 	if err == nil || errors.Is(err, transport.ErrWaiting) || s.isStopped() {
@@ -150,21 +147,19 @@ func (c *call) Sent(err error) {
 		return
 	}
 	c.outcome.Lock()
-	a, info := c.answer, c.info
-	c.lost++
-	lost := c.lost
+	job, told, info := c.answer.Payload == nil, c.told, c.info
+	c.told = true
 	c.outcome.Unlock()
 	switch {
-	case lost > maxLost+1:
+	case told:
 		s.giveUp(c, &info, err)
-		return
-	case lost > maxLost: // it may be the answer itself that costs the connection
-		a = s.instead(c, info, 502, "the answer could not be delivered")
-	case a.Payload == nil:
+	case job:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
-		a = s.instead(c, info, 502, "the job was lost between two stages")
+		s.send(c, s.instead(c, info, 502, "the job was lost between two stages"))
+	default:
+		s.pool.log.Warn("answer cannot be delivered", "request_id", info.RequestID(), "err", err)
+		s.send(c, s.instead(c, info, 502, "the answer could not be delivered"))
 	}
-	s.send(c, a)
 }
 
 // instead makes and notes an error answer in place of an outcome.

@@ -230,19 +230,21 @@ func TestHardStopAnswersWhatRuns(t *testing.T) {
 	assert.Equal(t, 503, r.do(t, "x").Status)
 }
 
-func TestLostAnswersAreSentAgain(t *testing.T) {
-	back := &collect{fates: []error{errors.New("connection lost")}}
+func TestAnAnswerThatCannotBeDeliveredIsReplacedOnce(t *testing.T) {
+	lost := errors.New("connection lost")
+	handler := pipeline.HandlerFunc(func(context.Context, *pipeline.Job) (pipeline.Result, error) {
+		return pipeline.Text(200, "poison"), nil
+	})
+	back := &collect{fates: []error{lost, lost, lost}}
 	slot := &oneJob{job: &loopback.Job{Payload: wire.Frames{nil}}}
 	pool, err := pipeline.NewPool(pipeline.PoolConfig{
-		Handler: pipeline.HandlerFunc(func(context.Context, *pipeline.Job) (pipeline.Result, error) {
-			return pipeline.Text(200, "once"), nil
-		}),
-		Slots: 1, Slot: func(int) loopback.Slot { return slot }, Loopback: back,
+		Handler: handler, Slots: 1, Slot: func(int) loopback.Slot { return slot }, Loopback: back,
 	})
 	require.NoError(t, err)
 	require.NoError(t, pool.Run(t.Context()))
 	require.Len(t, back.got, 2)
-	assert.Equal(t, back.got[0], back.got[1])
+	assert.EqualValues(t, 200, back.got[0].Info.Code)
+	assert.EqualValues(t, 502, back.got[1].Info.Code)
 }
 
 func TestDeadlineEndsTheContext(t *testing.T) {
