@@ -299,6 +299,41 @@ func TestPrimeServerFrontGetsRawText(t *testing.T) {
 	}
 }
 
+// So does its client when the answer is not the handler's.
+func TestPrimeServerFrontGetsRawTextOfErrors(t *testing.T) {
+	info := wire.Info{ID: 7, Close: true}
+	head := []byte("HEAD / HTTP/1.0\r\nConnection: Close\r\n\r\n")
+	flagged := info
+	flagged.Extend()
+	flagged.Flags = wire.Head // by the proxy of a stage before
+	for name, c := range map[string]struct {
+		info wire.Info
+		job  []byte
+		fail func() error
+		lost error
+	}{
+		"a panic":          {info, head, func() error { panic("before the request was looked at") }, nil},
+		"a lost answer":    {info, head, nil, errors.New("connection lost")},
+		"in a later stage": {flagged, []byte("any bytes"), func() error { return errors.New("x") }, nil},
+	} {
+		back := &collect{fates: []error{c.lost}}
+		slot := &oneJob{job: &loopback.Job{Info: c.info, Payload: wire.Frames{c.job}}}
+		pool, err := pipeline.NewPool(pipeline.PoolConfig{
+			Handler: pipeline.HandlerFunc(func(context.Context, *pipeline.Job) (pipeline.Result, error) {
+				if c.fail != nil {
+					return pipeline.Result{}, c.fail()
+				}
+				return pipeline.Text(200, "hello"), nil
+			}),
+			Slots: 1, Slot: func(int) loopback.Slot { return slot }, Loopback: back,
+		})
+		require.NoError(t, err)
+		require.NoError(t, pool.Run(t.Context()))
+		text := string(back.got[len(back.got)-1].Payload.Frames()[0])
+		assert.Regexp(t, `^HTTP/1\.0 50[02] [^\r]*\r\n(.*\r\n)*Connection: Close\r\n(.*\r\n)*\r\n$`, text, name)
+	}
+}
+
 func TestPoolConfigIsChecked(t *testing.T) {
 	valid := pipeline.PoolConfig{
 		Stage:    "s",

@@ -72,6 +72,25 @@ func TestAHardStopDoesNotWaitForAFrontThatDoesNotRead(t *testing.T) {
 	})
 }
 
+// A hard stop may be needed since a front is away; that is no failure.
+func TestAWorkerStoppedHardWhileItsFrontIsAwaySaysWhatIsLost(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *site) {
+		s.answers = "inproc://nobody"
+		proxy := s.listen(0)
+		s.work(1, echo)
+		_, m := s.job(0, "x")
+		require.NoError(t, (<-proxy.beat).from.Send(m, nil))
+		<-proxy.beat
+		grace, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		assert.ErrorIs(t, s.worker.Shutdown(grace), context.DeadlineExceeded, "an answer waits for the front")
+		s.stop()
+		s.stop = nil // nothing is left to stop at the end
+		require.NoError(t, <-s.ended)
+		assert.Contains(t, s.log.String(), "answer lost")
+	})
+}
+
 // A prime_server proxy cannot be told that a slot leaves: what it sends to one
 // that it believes to be idle is done for a while.
 func TestASlotThatLeavesDoesWhatAPrimeServerProxyStillSends(t *testing.T) {
