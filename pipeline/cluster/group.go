@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -81,3 +82,6 @@ func shutdownAll(ctx context.Context, rank []Part) error {
 	parts.Wait()
 	return errors.Join(errs...)
 }
+
+// All returns the parts, rank after rank.
+func (g *Group) All() []Part { return slices.Concat(g.ranks...) }

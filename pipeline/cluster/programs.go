@@ -104,3 +104,14 @@ func (c *ProgramsConfig) environment(n int) []string {
 	)
 }
 
+
+// ProgramConfig says what program is kept running, and how.
+type ProgramConfig = supervise.Config
+
+// NewProgram returns a program as a Part: it is started again when it ends. It
+// validates and starts nothing.
+func NewProgram(cfg ProgramConfig) (Part, error) { return supervise.New(cfg) }
+
+// Prefixes returns a maker of writers that put a prefix before each line and
+// share w: lines of several programs do not mix.
+func Prefixes(w io.Writer) func(prefix string) io.Writer { return supervise.Prefixes(w) }

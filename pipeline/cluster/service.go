@@ -104,7 +104,7 @@ func (s *Service) Front(name string) (*Front, error) {
 		Logger:    s.cfg.Logger.With("front", f.Name),
 	}
 	var stages []stageAt
-	for _, st := range s.graph.Reachable() {
+	for _, st := range reachable(s.graph) {
 		stages = append(stages, stageAt{st.Name, st.Upstream.Connect})
 	}
 	return newFront(cfg, stages, func(front *Front, http *httpfront.Config) {
@@ -117,6 +117,28 @@ func (s *Service) Front(name string) (*Front, error) {
 			panic("cluster: a route to a stage that is not reachable") // the graph was checked
 		}).choose
 	})
+}
+
+// reachable returns the stages that jobs of g's routes can get to.
+func reachable(g *graph.Graph) []*graph.Stage {
+	var found []*graph.Stage
+	seen := make(map[string]bool)
+	var visit func(name string)
+	visit = func(name string) {
+		st, ok := g.Stage(name)
+		if !ok || seen[name] {
+			return
+		}
+		seen[name] = true
+		found = append(found, st)
+		for _, next := range st.Next {
+			visit(next)
+		}
+	}
+	for _, r := range g.Routes {
+		visit(r.Stage)
+	}
+	return found
 }
 
 // compat returns what says whether prime_server's workers may serve a stage:
@@ -239,6 +261,27 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		})
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
+}
+
+// Part makes one part of the graph. count is for workers, as in Workers.
+func (s *Service) Part(role graph.Role, count int) (Part, error) {
+	switch role.Kind {
+	case graph.RoleFront:
+		name := role.Name
+		if _, ok := s.graph.Front(name); !ok && len(s.graph.Fronts) == 1 {
+			name = s.graph.Fronts[0].Name
+		}
+		f, err := s.Front(name)
+		if err != nil {
+			return nil, err
+		}
+		return announced{f, name, s.cfg.Logger}, nil
+	case graph.RoleProxy:
+		return s.Proxy(role.Name)
+	case graph.RoleWorkers:
+		return s.Workers(role.Name, count)
+	}
+	return nil, fmt.Errorf("cluster: the role %v is unknown", role)
 }
 
 // Parts returns all parts of the graph as one, connected by its endpoints.

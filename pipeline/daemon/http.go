@@ -73,7 +73,7 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 	if err := f.check(); err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
-	access, err := f.openAccessLog(stdout)
+	access, err := openAccessLog(f.accessLog, stdout)
 	if err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
@@ -123,14 +123,15 @@ func (f *httpFlags) check() error {
 	return nil
 }
 
-func (f *httpFlags) openAccessLog(stdout io.Writer) (io.Writer, error) {
-	switch f.accessLog {
+// openAccessLog opens the file of a name, - for stdout, "" for none.
+func openAccessLog(name string, stdout io.Writer) (io.Writer, error) {
+	switch name {
 	case "":
 		return nil, nil
 	case "-":
 		return stdout, nil
 	}
-	file, err := os.OpenFile(f.accessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("access log: %w", err)
 	}
