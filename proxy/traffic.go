@@ -43,7 +43,11 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.answer(&info, err)
 		}
 	}
-	p.refuseAll(p.submit(jobs))
+	refused := p.submit(jobs)
+	for _, r := range refused {
+		p.loops.note(p.cfg.Logger, r.job, r.err)
+	}
+	p.refuseAll(refused)
 }
 
 // refusal is a job that no worker gets, and why.

@@ -42,6 +42,13 @@ func goldens() map[string][]byte {
 	extended.Extend()
 	extended.Instance = job.Instance
 	full := fullInfo(extended)
+	cyclic := extended
+	var way wire.Way
+	way.Enter(wire.StageHash("parse"), false)
+	for cyclic.Hops = 1; cyclic.Hops < 4; cyclic.Hops++ {
+		way.Enter(wire.StageHash("compute"), true)
+	}
+	cyclic.Way = &way
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
@@ -55,6 +62,7 @@ func goldens() map[string][]byte {
 		"info-prime-200":  answered.AppendTo(nil),
 		"info-extended":   extended.AppendTo(nil),
 		"info-full":       full.AppendTo(nil),
+		"info-cycle":      cyclic.AppendTo(nil),
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),

@@ -40,16 +40,16 @@ type Info struct {
 	KeepAlive bool  // the client sent Connection: Keep-Alive
 	Close     bool  // the client sent Connection: Close
 	spare     bool  // bit 15, carried along
+	Extended  bool  // there is an extension
+	short     uint8 // how many of the bit field's and padding's four bytes are missing
 	Code      uint16
 
 	// Ext holds the extension; it means something only where Extended is set.
 	Ext
-	Extended bool
 
 	// tail is what an info frame without extension holds besides the known
 	// bytes: handed on as it came.
-	tail  []byte
-	short uint8 // bytes present of the bit field and padding, where not all four
+	tail []byte
 }
 
 // Key names a job on the wire: unique among the jobs open at one time.

@@ -160,7 +160,13 @@ func FuzzParseInfo(f *testing.F) {
 			_ = i.Field(wire.Tag(tag))
 		}
 		i.Extend()
+		w := i.ReadWay()
+		w.Enter(1, true)
+		i.Way = &w
 		i.SetField(wire.FrontName, []byte("name"))
+		if i.Extended && len(i.AppendTo(nil)) > wire.MaxInfo {
+			t.Fatal("too long with its way")
+		}
 		_ = i.Key().String()
 	})
 }
