@@ -37,7 +37,7 @@ type call struct {
 	job  Job
 
 	outcome sync.Mutex      // guards the fields below
-	lost    int             // how often it got lost
+	told    bool            // the client is told that it got lost
 	answer  loopback.Answer // what was handed over last; without a payload: the job, to another stage
 	info    wire.Info       // its info frame
 }
