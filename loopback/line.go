@@ -33,6 +33,11 @@ func (l *line) dial(endpoint string, o transport.Options, h transport.Handler) (
 // may take long, it is told transport.ErrWaiting first, and then once more only
 // if the message gets lost. The error is that of transport.Dialer.Send.
 func (l *line) send(info *wire.Info, frames [][]byte, sent transport.Notifier) error {
+	if info.Enclosed() { // by our proxy: here its frame leaves us
+		whole := *info
+		whole.Restore()
+		info = &whole
+	}
 	d := &dispatch{line: l, sent: sent, resend: l.resend}
 	d.message = append(append(d.frames[:0], info.AppendTo(d.room[:0])), frames...)
 	l.open.Add(1)

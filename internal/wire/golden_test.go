@@ -49,6 +49,12 @@ func goldens() map[string][]byte {
 		way.Enter(wire.StageHash("compute"), true)
 	}
 	cyclic.Way = &way
+	foreign, err := wire.ParseInfo(append(prime.AppendTo(nil), "foreign"...))
+	if err != nil {
+		panic(err)
+	}
+	enclosed := foreign
+	enclosed.Enclose()
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
@@ -63,6 +69,8 @@ func goldens() map[string][]byte {
 		"info-extended":   extended.AppendTo(nil),
 		"info-full":       full.AppendTo(nil),
 		"info-cycle":      cyclic.AppendTo(nil),
+		"info-foreign":    foreign.AppendTo(nil),
+		"info-enclosed":   enclosed.AppendTo(nil),
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),
