@@ -55,25 +55,24 @@ var classes = map[string]uint8{"": 0, "interactive": 0, "batch": 1}
 
 // choose is a front's httpfront.Config.Route.
 func (r *routing) choose(req *httptext.Request) (httpfront.Route, error) {
-	authority, path := splitTarget(req.Target)
-	ask := graph.Request{Method: req.Method, Path: path, Host: authority}
+	ask := graph.Request{Method: req.Method, Path: graph.PathOf(req.Target)}
 	if r.fields {
 		header := req.Header()
 		ask.Header = header.Lookup
-		if ask.Host == "" {
+		if ask.Host = authority(req.Target); ask.Host == "" {
 			ask.Host, _ = header.Lookup("Host")
 		}
 	}
 	d := r.router.Match(ask)
-	switch {
-	case d.Route >= 0:
+	switch d.Status {
+	case graph.StatusFound:
 		chosen := &r.routes[d.Route]
 		route := chosen.route
 		route.Compat = chosen.compat != nil && chosen.compat()
 		return route, nil
-	case len(d.Allow) > 0:
+	case graph.StatusMethodNotAllowed:
 		return httpfront.Route{}, &httpfront.StatusError{
-			Status: http.StatusMethodNotAllowed, Message: "the method is not allowed here", Allow: strings.Join(d.Allow, ", "),
+			Status: http.StatusMethodNotAllowed, Message: "the method is not allowed here", Allow: d.Allow.String(),
 		}
 	}
 	return httpfront.Route{}, errNoRoute
@@ -81,16 +80,18 @@ func (r *routing) choose(req *httptext.Request) (httpfront.Route, error) {
 
 var errNoRoute = &httpfront.StatusError{Status: http.StatusNotFound, Message: "there is nothing at this address"}
 
-// splitTarget returns the authority of a request target in absolute form (RFC
-// 9112, section 3.2.2), and its path as it was sent; "" and "*" are paths, too.
-func splitTarget(target string) (authority, path string) {
-	path, _, _ = strings.Cut(target, "?")
-	if strings.HasPrefix(path, "/") {
-		return "", path
+// authority returns the host and port of a request target in absolute form (RFC
+// 9112, section 3.2.2), or "".
+func authority(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return ""
 	}
-	if _, rest, absolute := strings.Cut(path, "://"); absolute {
-		authority, path, _ = strings.Cut(rest, "/")
-		return authority, "/" + path
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute {
+		return ""
 	}
-	return "", path
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest
 }

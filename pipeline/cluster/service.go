@@ -27,6 +27,10 @@ type ServiceConfig struct {
 	// RunDir is a directory for the sockets of endpoints that the graph leaves
 	// out; "": there must be none, but for Local.
 	RunDir string
+	// Slots is the number of jobs that Go workers with connections do at a time
+	// where the graph does not say it; 0: one per core. While an outcome and
+	// the next job travel, a slot more keeps the core busy.
+	Slots int
 	// AccessLog opens a front's access log; nil: there is none.
 	AccessLog func(*graph.Front) (io.Writer, error)
 	// Output returns the writer for the lines of one process of a worker
@@ -90,6 +94,9 @@ func (s *Service) Front(name string) (*Front, error) {
 	f, ok := s.graph.Front(name)
 	if !ok {
 		return nil, fmt.Errorf("cluster: the graph has no front %q", name)
+	}
+	if f.MaxBody > MaxRemoteBody {
+		return nil, fmt.Errorf("cluster: max_body of front %q is %d bytes: at most %d travel to another process", name, f.MaxBody, MaxRemoteBody)
 	}
 	http, err := s.http(f)
 	if err != nil {
@@ -255,7 +262,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 			return nil, fmt.Errorf("cluster: stage %q wants worker %q, which this program does not have", stage, st.Worker)
 		}
 		return pipeline.NewWorker(pipeline.WorkerConfig{
-			Stage: st.Name, Handler: handler, Slots: count,
+			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
 			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
 		})

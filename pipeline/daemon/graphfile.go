@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -227,6 +228,7 @@ func (a *App) service(g *graph.Graph, dir string, logs *logFlags, log *slog.Logg
 		Graph:     g,
 		Workers:   a.Workers,
 		RunDir:    dir,
+		Slots:     slotsPerCore * runtime.NumCPU(),
 		AccessLog: func(f *graph.Front) (io.Writer, error) { return openAccessLog(f.AccessLog, stdout) },
 		Output:    output,
 		LogLevel:  logs.level,

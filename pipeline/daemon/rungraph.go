@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -170,7 +169,3 @@ func withoutEndpoints(g *graph.Graph) *graph.Graph {
 	}
 	return &c
 }
-
-// slotsOf is how many jobs the Go workers of a process of their own do at a
-// time where the graph does not say it.
-func slotsOf() int { return slotsPerCore * runtime.NumCPU() }
