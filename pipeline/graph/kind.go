@@ -116,7 +116,7 @@ func oneOf[V ~string](words ...V) kind[V] {
 				return w, nil
 			}
 		}
-		return "", flawf(didYouMean(s, all), "%q: want one of %s", brief(s), strings.Join(all, ", "))
+		return "", flawf(didYouMean(s, all), "%q is not known here", brief(s))
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 )
 
 // Bounds of what is read.
@@ -105,6 +107,9 @@ func Parse(files []File, o Options) (*Graph, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
+	if len(files) == 0 {
+		return nil, errors.New("graph: no file is named")
+	}
 	var documents []document
 	var problems []Problem
 	unread := false
@@ -116,12 +121,15 @@ func Parse(files []File, o Options) (*Graph, error) {
 		}
 		r := newReader(f.Name, o.LookupEnv)
 		documents = append(documents, readDocument(r.root(root)))
+		unread = unread || root.Kind != yaml.MappingNode
 		problems = append(problems, r.problems...)
 	}
-	g, more := compose(documents)
+	top := Position{File: files[0].Name, Line: 1}
+	g, at, more := compose(documents, top)
 	problems = append(problems, more...)
 	if !unread { // what is missing may be in the file that could not be read
-		problems = append(problems, g.check(o)...)
+		flawed := slices.ContainsFunc(documents, func(d document) bool { return d.flawed })
+		problems = append(problems, g.check(top, at, flawed, o)...)
 	}
 	sortProblems(problems, files)
 	if slices.ContainsFunc(problems, func(p Problem) bool { return !p.Warning }) {

@@ -182,7 +182,11 @@ type scalar struct {
 // scalar returns the value of c with its variables filled in.
 func (c cursor) scalar(want string) (scalar, bool) {
 	if c.node.Kind != yaml.ScalarNode || c.node.Tag == "!!null" || !c.plainTag() {
-		c.problem("want "+want+", found "+c.found(), "")
+		hint := ""
+		if c.node.Tag == "!!null" {
+			hint = "leave the key out, or give it a value"
+		}
+		c.problem("want "+want+", found "+c.found(), hint)
 		return scalar{}, false
 	}
 	s := scalar{text: c.node.Value, tag: c.node.Tag}

@@ -20,14 +20,16 @@ func didYouMean(s string, words []string) string {
 // closest returns the word with the smallest distance from s, if it is small
 // enough to be meant: a third of its length. Capitals do not count.
 func closest(s string, words []string) (string, bool) {
-	const longest = 64 // longer ones are no slips
+	const longest, most = 64, 200 // a bound on the time
 	best, distance := "", len(s)
+	words = words[:min(len(words), most)]
 	for _, w := range words {
 		if len(s) > longest || len(w) > longest {
 			continue
 		}
-		most := max(1, max(len(s), len(w))/3)
-		if d := editDistance(strings.ToLower(s), strings.ToLower(w)); d <= most && (best == "" || d < distance) {
+		length := max(len(s), len(w))
+		d := editDistance(strings.ToLower(s), strings.ToLower(w))
+		if d <= max(1, length/3) && d < length && (best == "" || d < distance) {
 			best, distance = w, d
 		}
 	}

@@ -110,8 +110,11 @@ func syntaxProblem(f File, err error) *Problem {
 		}
 	}
 	if m := aliasInError.FindStringSubmatch(err.Error()); m != nil {
-		line = lineOf(f.Data, "*"+m[1])
-		message = fmt.Sprintf("the alias *%s has no anchor before it", m[1])
+		return &Problem{
+			Position: Position{f.Name, lineOf(f.Data, "*"+m[1]), 0},
+			Message:  fmt.Sprintf("no YAML: the alias *%s has no anchor before it", m[1]),
+			Hint:     fmt.Sprintf("write &%s before the value that it stands for, or quotes around a text with a star", m[1]),
+		}
 	}
 	return &Problem{
 		Position: Position{f.Name, line, 0},
