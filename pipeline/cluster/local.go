@@ -131,8 +131,8 @@ func (c *StagesConfig) queues() (map[string]*proxy.Local, error) {
 				Stage: s.Name, MaxHops: c.MaxHops, MaxVisits: s.MaxVisits, Names: names,
 				MaxQueue: s.MaxQueue, MaxQueueBytes: s.MaxQueueBytes,
 			},
-			Refuse:   c.refuse,
-			Logger:   c.Logger,
+			Refuse: c.refuse,
+			Logger: c.Logger,
 		})
 	}
 	return queues, nil

@@ -104,7 +104,6 @@ func (c *ProgramsConfig) environment(n int) []string {
 	)
 }
 
-
 // ProgramConfig says what program is kept running, and how.
 type ProgramConfig = supervise.Config
 
