@@ -126,6 +126,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 	defer p.life.begin()()
 	serve := func(ctx context.Context) error {
 		err := p.proxy.Run(ctx)
+		if errors.Is(err, proxy.ErrClosed) { // by a Shutdown before
+			err = nil
+		}
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 		defer cancel()
 		_ = p.back.Flush(last) // what a front that is away does not hear of
