@@ -65,7 +65,7 @@ func (c *cores) look(now time.Time, s pipeline.PoolStats) (one bool) {
 }
 
 // adaptCores looks at w until stop is called, which joins.
-func adaptCores(w *pipeline.Worker) (stop func()) {
+func adaptCores(w counting) (stop func()) {
 	all := runtime.GOMAXPROCS(0)
 	if !coresAreOurs() || all == 1 {
 		return func() {}
