@@ -130,6 +130,15 @@ func (p *Publisher) Interrupt(key wire.Key) {
 	}
 }
 
+// Flush waits until every key has reached the kernel or been given up, or ctx
+// ends. It needs Run to be running.
+func (p *Publisher) Flush(ctx context.Context) error {
+	if l := p.listener.Load(); l != nil {
+		return l.Flush(ctx)
+	}
+	return nil
+}
+
 // ignore is the handler of sockets on which nothing is received.
 type ignore struct{}
 

@@ -130,8 +130,16 @@ func (f *Front) Run(ctx context.Context) error {
 	for _, s := range f.stages {
 		background = append(background, f.serving(s.Run))
 	}
+	serve := func(ctx context.Context) error {
+		err := f.http.Run(ctx)
+		// Of requests that were cut off the stages hear now, or never.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		_ = f.publisher.Flush(last) // who does not read does not hear
+		return err
+	}
 	ready := []<-chan struct{}{f.collector.Ready(), f.publisher.Ready()}
-	return around(ctx, f.http.Run, ready, background...)
+	return around(ctx, serve, ready, background...)
 }
 
 // serving returns run, to begin once requests are accepted: what cannot be

@@ -60,7 +60,9 @@ type Proxy struct {
 // NewProxy validates cfg and acquires nothing.
 func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	o := cfg.Transport
-	o.Logger = cfg.Logger
+	if o.Logger = cfg.Logger; o.Logger != nil {
+		o.Logger = o.Logger.With("stage", cfg.Stage) // the proxy's own lines have it
+	}
 	if o.Instance == 0 {
 		o.Instance = loopback.NewInstance()
 	}

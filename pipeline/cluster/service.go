@@ -204,7 +204,7 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
 		Transport:     s.cfg.Transport,
-		Logger:        s.cfg.Logger.With("stage", st.Name),
+		Logger:        s.cfg.Logger,
 	})
 }
 

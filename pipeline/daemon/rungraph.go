@@ -139,7 +139,7 @@ func (b *builder) part(g *graph.Graph, f *runFlags) (cluster.Part, error) {
 	if len(roles) == 0 {
 		roles = g.AllRoles()
 	}
-	if f.dir.path == "" {
+	if len(f.roles) > 0 && f.dir.path == "" {
 		if problems := g.CheckRoles(roles...); len(problems) > 0 {
 			return nil, usageError{&graph.Invalid{Problems: problems}}
 		}

@@ -114,7 +114,7 @@ func (f *upFlags) programs(g *graph.Graph, files []string, b *builder, lost func
 				Name:    role.String(),
 				Command: append(append(command, "--"), files...),
 				Output:  output(role),
-				Grace:   cluster.Drain(g, defaultDrain),
+				Grace:   cluster.Drain(g, defaultDrain) + 2*leastStop, // it keeps to the former itself
 				Final:   func(code int) bool { return code == exitUsage },
 				Logger:  b.log,
 			})
