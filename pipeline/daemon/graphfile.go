@@ -183,7 +183,12 @@ func (a *App) schemaCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "print the JSON Schema of graph files, for editors",
-		Args:  cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("%d arguments are too many: there are none", len(args))
+			}
+			return nil
+		},
 		RunE: func(*cobra.Command, []string) error {
 			_, err := stdout.Write(graph.Schema())
 			return err
