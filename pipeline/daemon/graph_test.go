@@ -76,6 +76,11 @@ front: {listen: "127.0.0.1:0", loopback: "tcp://ADDRESS", interrupt: ipc://DIR/i
 routes: [{prefix: /, stage: work}]
 stages: {work: {worker: work, upstream: ipc://DIR/up, downstream: ipc://DIR/down}}
 `,
+	"hash.yaml": `
+version: 1
+routes: [{prefix: /, stage: costarring}]
+stages: {costarring: {worker: work, next: [liquid]}, liquid: {worker: work}}
+`,
 	"empty/readme.txt": "no graph",
 }
 
@@ -123,6 +128,9 @@ func TestCallsOfGraphs(t *testing.T) {
 		{"validate --all-roles DIR/good.yaml", 0, "can be used", ""},
 		{"validate --role proxy:wrok DIR/good.yaml", 1, "role proxy:wrok: there is no such stage (did you mean work?)\n", "the graph has a problem\n"},
 		{"validate --role front DIR/two.yaml", 1, "role front: there are several (write front:NAME, of east, west)\n", ""},
+		{"validate DIR/large.yaml", 0, "can be used", ""}, // from hand to hand
+		{"validate --all-roles DIR/large.yaml", 1, "max_body of front \"front\" is 1073741824 bytes: at most 66060288 travel to another process\n", ""},
+		{"validate DIR/hash.yaml", 1, "stages \"costarring\" and \"liquid\" have the same hash", ""},
 		{"validate --role stage:work DIR/good.yaml", 2, "", "want front, front:NAME, proxy:STAGE or workers:STAGE"},
 		{"validate --json DIR/good.yaml", 0, "[]\n", ""},
 		{"validate --nosuch DIR/good.yaml", 2, "", "--nosuch"},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -100,7 +101,30 @@ func (a *App) problems(files []string, roles []graph.Role, all bool) ([]graph.Pr
 	if all {
 		roles = append(roles, g.AllRoles()...)
 	}
-	return append(g.Warnings, g.CheckRoles(roles...)...), nil
+	problems := g.CheckRoles(roles...)
+	if len(problems) == 0 {
+		problems = a.trial(g, len(roles) > 0)
+	}
+	return append(g.Warnings, problems...), nil
+}
+
+// trial makes the parts of a graph, which acquires nothing, to see whether that
+// can be done.
+func (a *App) trial(g *graph.Graph, apart bool) []graph.Problem {
+	const anyDir = "run"
+	b := builder{app: a, logs: new(logFlags)}
+	s, err := b.service(g, anyDir, nil)
+	switch {
+	case err != nil:
+	case apart || networked(g):
+		_, err = s.Parts()
+	default:
+		_, err = s.Local()
+	}
+	if err != nil {
+		return []graph.Problem{{Message: strings.TrimPrefix(err.Error(), "cluster: ")}}
+	}
+	return nil
 }
 
 // report prints problems. The error counts those that are no warnings.
