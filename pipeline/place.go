@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -183,7 +184,9 @@ func (p *place) tell() {
 		m = append(m, b.AppendTo(nil))
 	}
 	if err := to.Send(m, nil); err != nil {
-		p.link.log.Error("beat lost", "slot", p.number, "peer", to.Remote(), "err", err)
+		if !errors.Is(err, transport.ErrPeerGone) { // which is said elsewhere
+			p.link.log.Error("beat lost", "slot", p.number, "peer", to.Remote(), "err", err)
+		}
 		to.Close(err) // its successor is told anew
 	}
 }

@@ -319,11 +319,12 @@ stages:
 				}
 				used := cpuOf(t, busy)
 				eventually(t, "the worker at work", func() bool { return cpuOf(t, busy) > used+50*time.Millisecond })
-				p.terminateWhile(soon, func() {
-					_, err := l.receive("GET", soon)
+				p.terminateWhile(drainLimit, func() { // less than the default allows
+					_, err := l.receive("GET", drainLimit)
 					assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 				})
 				assert.Zero(t, p.printed("msg=killed"))
+				assert.Zero(t, p.printed("beat lost"))
 			})
 		}
 	}

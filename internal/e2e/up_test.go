@@ -168,7 +168,7 @@ func TestUpLosesItsFile(t *testing.T) {
 	assert.Equal(t, 1, up.endsWithin(drainLimit))
 	up.says("graph.yaml:1:1: nothing: there is no such key")
 	up.says(`level=ERROR msg="given up" role=workers:echo`)
-	up.says("prime-serverd: workers:echo exited with code 2 and is not started again")
+	up.says("prime-serverd: workers:echo exited with code 78 and is not started again")
 	assert.Equal(t, 1, up.printed("nothing: there is no such key"), "it was tried more than once")
 }
 

@@ -189,7 +189,7 @@ func (k *Keeper) runOnce(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	k.log.Debug("started", "pid", cmd.Process.Pid)
+	k.log.Info("started", "pid", cmd.Process.Pid)
 	if k.cfg.Started != nil {
 		k.cfg.Started(cmd.Process.Pid)
 	}

@@ -60,12 +60,21 @@ const (
 	exitOK    = 0
 	exitRun   = 1 // it did not run, or not to its end
 	exitUsage = 2 // it was called wrongly
+
+	// exitUnusable is what a supervised part ends with that was called wrongly,
+	// with a graph that cannot be used, most of all: a crash is a 2, too.
+	exitUnusable = 78
 )
 
 // usageError is an error of whoever typed the command.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// unusableError is a usageError of a supervised part.
+type unusableError struct{ usageError }
+
+func (e unusableError) Unwrap() error { return e.usageError }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
@@ -91,6 +100,9 @@ func (a *App) Execute(ctx context.Context, args []string, stdout, stderr io.Writ
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", a.Name, err)
+	if errors.As(err, new(unusableError)) {
+		return exitUnusable
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(stderr, "Try '%s --help'.\n", a.Name)

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +15,14 @@ import (
 	"github.com/butterfly-zmq/butterfly/pipeline/daemon"
 )
 
+// asProgram in the environment makes the test binary the program itself, so that
+// the command up can start its parts.
+const asProgram = "BUTTERFLY_TEST_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		oneStage(crash).Main()
+	}
 	goleak.VerifyTestMain(m,
 		// fasthttp keeps the time of its Date header in a goroutine for ever.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -35,6 +43,19 @@ func oneStage(h pipeline.HandlerFunc) *daemon.App {
 		Workers: map[string]pipeline.Handler{"work": h},
 		Stages:  []daemon.Stage{{Name: "work"}},
 	}
+}
+
+// crash answers, or takes its process down, as a goroutine that panics does.
+func crash(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
+	r, err := job.Request()
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	if r.Path() == "/crash" {
+		go func() { panic("as it was told to") }()
+		select {}
+	}
+	return pipeline.Text(200, "done"), nil
 }
 
 // printed collects what a program prints, and says when it holds a text.

@@ -43,21 +43,12 @@ func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comman
 			if err != nil {
 				return err
 			}
-			if err := f.check(); err != nil {
-				return err
-			}
-			g, err := a.loadGraph(files, log, f.supervised)
-			if err != nil {
-				return err
-			}
 			b := builder{app: a, logs: logs, log: log, stdout: stdout, stderr: stderr}
-			defer f.dir.remove()
-			defer b.close()
-			part, err := b.part(g, &f)
-			if err != nil {
-				return err
+			err = f.run(cmd.Context(), files, &b)
+			if f.supervised && errors.As(err, new(usageError)) {
+				return unusableError{usageError{err}}
 			}
-			return f.serve(cmd.Context(), part, g, log)
+			return err
 		},
 	}
 	flags := cmd.Flags()
@@ -68,6 +59,24 @@ func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comman
 	flags.BoolVar(&f.supervised, "supervised", false, "the command up has shown the graph's warnings")
 	_ = flags.MarkHidden("supervised") // it is there
 	return cmd
+}
+
+// run runs what the flags ask for of a graph's files.
+func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	g, err := b.app.loadGraph(files, b.log, f.supervised)
+	if err != nil {
+		return err
+	}
+	defer f.dir.remove()
+	defer b.close()
+	part, err := b.part(g, f)
+	if err != nil {
+		return err
+	}
+	return f.serve(ctx, part, g, b.log)
 }
 
 // check refuses flags that have nothing to do with one another.

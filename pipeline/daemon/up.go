@@ -115,7 +115,7 @@ func (f *upFlags) programs(g *graph.Graph, files []string, b *builder, lost func
 				Command: append(append(command, "--"), files...),
 				Output:  output(role),
 				Grace:   cluster.Drain(g, defaultDrain) + 2*leastStop, // it keeps to the former itself
-				Final:   func(code int) bool { return code == exitUsage },
+				Final:   func(code int) bool { return code == exitUnusable },
 				Logger:  b.log,
 			})
 			if err != nil {
