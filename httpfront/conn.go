@@ -32,6 +32,7 @@ type conn struct {
 	first       [firstRead]byte
 	rest        []byte // of first, not yet read by fasthttp
 	read, write deadline
+	asked       uint64    // requests so far
 	active      bool      // a request's first byte has come, its answer has not left
 	timed       bool      // while active: the read deadline is the request's
 	by          time.Time // when the body has to be here; zero: no body yet
@@ -106,6 +107,9 @@ func (c *conn) readFirst(p []byte) (int, error) {
 func changed(nc net.Conn, s fasthttp.ConnState) {
 	if c, ok := nc.(*conn); ok {
 		c.active, c.timed, c.by = s == fasthttp.StateActive, false, time.Time{}
+		if c.active {
+			c.asked++
+		}
 	}
 }
 

@@ -202,8 +202,9 @@ func (x *exchange) hangUp() {
 }
 
 // id returns the request's id, as logs and error bodies show it. A request
-// refused before it was registered has one of its connection and its place
-// there.
+// refused before it was registered has one of its connection's number and its
+// place there, which is not fasthttp's: that has none for a request that could
+// not be read.
 func (x *exchange) id() string { return string(x.appendID(nil)) }
 
 // appendID writes a key as its String does, without allocating.
@@ -211,7 +212,9 @@ func (x *exchange) appendID(dst []byte) []byte {
 	if x.key == (wire.Key{}) {
 		dst = appendHex(dst, x.front.cfg.Table.Instance(), 16)
 		dst = append(dst, '-')
-		return appendHex(dst, x.ctx.ID(), 16)
+		dst = appendHex(dst, x.conn.number, 8)
+		dst = append(dst, '-')
+		return appendHex(dst, x.conn.asked, 8)
 	}
 	dst = appendHex(dst, x.key.Instance, 16)
 	dst = append(dst, '-')
