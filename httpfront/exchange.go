@@ -62,6 +62,8 @@ func (x *exchange) serve() error {
 	if err != nil {
 		return err
 	}
+	x.ctx.Request.ReleaseBody(uncounted) // req has its copy, which the table counts
+	x.conn.received.release()
 	route, err := x.route(req)
 	if err != nil {
 		return err

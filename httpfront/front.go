@@ -31,12 +31,13 @@ type Front struct {
 	server *fasthttp.Server
 	access *accessLog // nil: off
 
-	conns    registry
-	watcher  *watcher
-	epoch    time.Time // what the connections' clocks count from
-	draining atomic.Bool
-	ready    chan struct{} // closed when serving
-	done     chan struct{} // closed when Run has ended
+	conns     registry
+	receiving receiving
+	watcher   *watcher
+	epoch     time.Time // what the connections' clocks count from
+	draining  atomic.Bool
+	ready     chan struct{} // closed when serving
+	done      chan struct{} // closed when Run has ended
 
 	mu       sync.Mutex // guards the fields below
 	started  bool
@@ -50,7 +51,7 @@ func New(cfg Config) (*Front, error) {
 	}
 	cfg = cfg.withDefaults()
 	f := &Front{
-		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
+		cfg: cfg, log: cfg.Logger, epoch: time.Now(), receiving: receiving{limit: cfg.MaxReceiving},
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	f.conns.open = make(map[uint64]*conn)

@@ -32,6 +32,9 @@ func (x *exchange) refuse(err error) {
 // are reset: nothing but the error is known of them.
 func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn)}
+	if x.conn.received.full { // fasthttp does not hand every error on as it was
+		err = errReceiving
+	}
 	x.refuse(err)
 	x.conn.lingers = true
 	if f.access != nil {
