@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,22 @@ func TestStageRefuses(t *testing.T) {
 	require.NotContains(t, resp.body, "secret")
 	require.Zero(t, r.table.Len())
 	require.Empty(t, r.interrupted)
+}
+
+// A stage that takes nothing for a while does not fill the log.
+func TestRefusedJobsAreLoggedOnceASecond(t *testing.T) {
+	out := &lines{more: make(chan struct{}, 1000)}
+	log := slog.New(slog.NewTextHandler(out, nil))
+	r := start(t, Config{Logger: log}, func(*rig, *loopback.Job) error { return errors.New("no") })
+	c := r.dial()
+	began := time.Now()
+	for range 200 {
+		c.send(get("/"))
+		require.Equal(t, 503, c.read("GET").StatusCode)
+	}
+	most := 1 + int(time.Since(began)/time.Second)
+	require.LessOrEqual(t, strings.Count(out.buf.String(), "job not submitted"), most)
+	require.Contains(t, out.buf.String(), "jobs=1")
 }
 
 func TestMaxConns(t *testing.T) {

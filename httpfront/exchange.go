@@ -3,12 +3,14 @@ package httpfront
 import (
 	"errors"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 )
 
 // exchange is one request and its answer, on the goroutine of its connection.
@@ -140,13 +142,27 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	job := &loopback.Job{Info: *info, Payload: req, Size: req.Size()}
 	x.conn.await(p)
 	if err := route.Stage.Submit(job, nil); err != nil {
-		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err)
+		x.front.refused.log(x, err)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
 	x.conn.settled()
 	p.Release()
 	return answer, err
+}
+
+// refused logs jobs that a stage does not take, once a second: that happens under
+// load, or while a proxy is being replaced, and then to every request.
+type refused struct {
+	often rate.Sometimes
+	jobs  atomic.Uint64 // since the last line
+}
+
+func (r *refused) log(x *exchange, err error) {
+	r.jobs.Add(1)
+	r.often.Do(func() {
+		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
+	})
 }
 
 // safe reports whether the method is safe (RFC 9110, section 9.2.1), so that

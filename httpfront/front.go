@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 )
 
 // ErrRan is returned by the second Run of a Front: it serves once.
@@ -33,6 +34,7 @@ type Front struct {
 
 	conns     registry
 	receiving receiving
+	refused   refused
 	watcher   *watcher
 	epoch     time.Time // what the connections' clocks count from
 	draining  atomic.Bool
@@ -52,7 +54,8 @@ func New(cfg Config) (*Front, error) {
 	cfg = cfg.withDefaults()
 	f := &Front{
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(), receiving: receiving{limit: cfg.MaxReceiving},
-		ready: make(chan struct{}), done: make(chan struct{}),
+		refused: refused{often: rate.Sometimes{Interval: time.Second}},
+		ready:   make(chan struct{}), done: make(chan struct{}),
 	}
 	f.conns.open = make(map[uint64]*conn)
 	if cfg.AccessLog != nil {
