@@ -21,7 +21,7 @@ func (c *checker) checkRoutes() {
 			continue
 		}
 		if _, ok := c.paths.index[r.Stage]; !ok {
-			add(".stage", fmt.Sprintf("there is no stage %q", r.Stage), didYouMean(r.Stage, c.paths.names))
+			add(".stage", fmt.Sprintf("there is no stage %q", r.Stage), c.hint(r.Stage, c.paths.names))
 			continue
 		}
 		c.checkHealth(r)

@@ -61,7 +61,11 @@ func drawText(g *Graph) ([]byte, error) {
 	}
 	right := boxLeft + min(inner, boxMost) + 3 // column of the boxes' right side
 	lanes := textLanes(boxes, right+2)
-	if widest := right + 2*len(lanes); row*widest > textCells {
+	widest := right
+	for i := range lanes {
+		widest = max(widest, lanes[i].column+1)
+	}
+	if row*widest > textCells {
 		return nil, &DrawError{FormatText, "the graph is too large for a terminal: draw it as dot"}
 	}
 	var c canvas
