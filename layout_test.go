@@ -62,6 +62,7 @@ var guests = map[string][]string{
 	"golang.org/x/sync":              {"loopback", "pipeline/cluster", "bench/..."},
 	"golang.org/x/time":              {"loopback", "pipeline", "httpfront", "bench/..."},
 	"gopkg.in/yaml.v3":               {"pipeline/graph"},
+	"github.com/santhosh-tekuri":     {},
 	"github.com/stretchr/testify":    {},
 	"go.uber.org/goleak":             {},
 	"pgregory.net/rapid":             {},

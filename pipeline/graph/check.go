@@ -16,6 +16,7 @@ type checker struct {
 	top      Position // of the first file
 	o        Options
 	paths    paths
+	guesses  int
 	problems []Problem
 }
 
@@ -36,6 +37,14 @@ func (g *Graph) check(top Position, at map[string]Position, flawed bool, o Optio
 	c.checkEndpoints()
 	c.checkOutside()
 	return c.problems
+}
+
+// hint is didYouMean, the first times.
+func (c *checker) hint(s string, words []string) string {
+	if c.guesses++; c.guesses > maxGuesses {
+		return ""
+	}
+	return didYouMean(s, words)
 }
 
 func (c *checker) add(p Problem) { c.problems = append(c.problems, p) }

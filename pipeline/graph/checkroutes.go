@@ -21,7 +21,7 @@ func (c *checker) checkRoutes() {
 			continue
 		}
 		if _, ok := c.paths.index[r.Stage]; !ok {
-			add(".stage", fmt.Sprintf("there is no stage %q", r.Stage), didYouMean(r.Stage, c.paths.names))
+			add(".stage", fmt.Sprintf("there is no stage %q", r.Stage), c.hint(r.Stage, c.paths.names))
 			continue
 		}
 		c.checkHealth(r)
@@ -34,18 +34,11 @@ func (c *checker) checkHealth(r *Route) {
 	for _, f := range c.g.Fronts {
 		for _, health := range [...]string{f.Live, f.Ready} {
 			if health != "" && r.Path != "" && normalPath(r.Path) == normalPath(health) {
-				c.warn(r.below(r.Position, ".path", fmt.Sprintf("%s answers %s itself, as a health check", f.label(), health), "give live or ready another path"))
+				c.warn(r.below(r.Position, ".path", fmt.Sprintf("the %s answers %s itself, as a health check", f.label(), health), "give live or ready another path"))
 				return
 			}
 		}
 	}
-}
-
-func (f *Front) label() string {
-	if f.path == "front" {
-		return "the front"
-	}
-	return "the front " + f.Name
 }
 
 // checkTarget warns of requests that the route's stage can do nothing with.

@@ -14,7 +14,7 @@ func (c *checker) checkStages() {
 		c.checkGather(i, s)
 		for i, name := range s.Next {
 			if _, ok := c.paths.index[name]; !ok && name != "" {
-				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i), fmt.Sprintf("there is no stage %q", name), didYouMean(name, c.paths.names)))
+				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i), fmt.Sprintf("there is no stage %q", name), c.hint(name, c.paths.names)))
 			}
 		}
 		if s.MaxVisits > c.g.Limits.MaxHops {
@@ -36,7 +36,7 @@ func (c *checker) checkWork(s *Stage) {
 		add("."+who[1], strings.Join(who, " and ")+" exclude one another", "make it two stages")
 	}
 	if s.Worker != "" && c.o.Workers != nil && !slices.Contains(c.o.Workers, s.Worker) {
-		add(".worker", fmt.Sprintf("there is no worker %q", s.Worker), didYouMean(s.Worker, c.o.Workers))
+		add(".worker", fmt.Sprintf("there is no worker %q", s.Worker), c.hint(s.Worker, c.o.Workers))
 	}
 	if s.has(".env") && !s.has(".command") {
 		add(".env", "it is for command, which is missing", "")

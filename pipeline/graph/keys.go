@@ -114,7 +114,7 @@ func stageKeys() []key[Stage] {
 			"stages to which jobs may be forwarded; the stage's own name is a cycle"),
 		field("max_visits", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxVisits }, "",
 			"how often one job may enter the stage (508)"),
-		field("max_queue", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxQueue }, "100000",
+		field("max_queue", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxQueue }, "50000",
 			"most jobs of fronts that wait for a worker (503)"),
 		field("max_queue_bytes", sizes[Size](1, math.MaxInt64), func(s *Stage) *Size { return &s.MaxQueueBytes }, "1GiB",
 			"most bytes of those jobs (503)"),
