@@ -150,7 +150,9 @@ func TestBothPipelinesAnswerTheSame(t *testing.T) {
 func TestAShortJobPassesALongOne(t *testing.T) {
 	bench, err := cluster.NewBench(stages(primes.SlicedStages(), primes.Workers()), nil)
 	require.NoError(t, err)
-	request := func(number string) []byte { return []byte("GET /is_prime?possible_prime=" + number + " HTTP/1.1\r\n\r\n") }
+	request := func(number string) []byte {
+		return []byte("GET /is_prime?possible_prime=" + number + " HTTP/1.1\r\n\r\n")
+	}
 	require.NoError(t, bench.Run(t.Context(), func(ctx context.Context) error {
 		leaving, leave := context.WithCancel(ctx)
 		long := make(chan error, 1)
