@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	},
 	"pipeline/daemon":   {"loopback", "httpfront", "pipeline", "pipeline/graph", "pipeline/cluster"},
 	"examples/...":      {"pipeline", "pipeline/daemon"},
-	"cmd/prime-serverd": {"pipeline/daemon", "examples/primes"},
+	"cmd/prime-serverd": {"pipeline/daemon", "examples/primes", "examples/math"},
 	"bench/...":         {"bench/...", "pipeline", "pipeline/daemon", "pipeline/cluster", "examples/..."},
 	"internal/e2e/...":  {},
 }
@@ -56,6 +56,7 @@ var guests = map[string][]string{
 	"github.com/spf13/cobra":         {"pipeline/daemon"},
 	"github.com/spf13/pflag":         {"pipeline/daemon", "bench/..."},
 	"github.com/dustin/go-humanize":  {"pipeline/daemon", "bench/..."},
+	"github.com/expr-lang/expr":      {"examples/math"},
 	"github.com/schollz/progressbar": {"pipeline/daemon"},
 	"golang.org/x/term":              {"pipeline/daemon"},
 	"golang.org/x/sys":               {"internal/transport", "httpfront", "bench/..."},
