@@ -70,6 +70,8 @@ func TestRefusedJobsAreLoggedOnceASecond(t *testing.T) {
 		require.Equal(t, 503, c.read("GET").StatusCode)
 	}
 	most := 1 + int(time.Since(began)/time.Second)
+	out.mu.Lock()
+	defer out.mu.Unlock()
 	require.LessOrEqual(t, strings.Count(out.buf.String(), "job not submitted"), most)
 	require.Contains(t, out.buf.String(), "jobs=1")
 }

@@ -196,6 +196,17 @@ func FuzzParseInfo(f *testing.F) {
 		for tag := range 256 {
 			_ = i.Field(wire.Tag(tag))
 		}
+		if enclosed := i; !i.Extended && enclosed.Enclose() {
+			travelled, err := wire.ParseInfo(enclosed.AppendTo(nil))
+			if err != nil {
+				t.Fatalf("enclosed and not read: %v", err)
+			}
+			travelled.Restore()
+			if len(b) > wire.PrimeInfo && !bytes.Equal(out, travelled.AppendTo(nil)) {
+				t.Fatal("not restored")
+			}
+		}
+		i.Restore()
 		i.Extend()
 		w := i.ReadWay()
 		w.Enter(1, true)

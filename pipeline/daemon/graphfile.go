@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -163,15 +164,14 @@ func (a *App) graphCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 			if err != nil {
 				return err
 			}
-			f, err := graph.ParseFormat(format)
-			if err != nil {
-				return usageError{err}
+			if !slices.Contains(graph.Formats(), graph.Format(format)) {
+				return usagef("--format %q: want one of %v", format, graph.Formats())
 			}
 			g, err := a.loadGraph(files, log)
 			if err != nil {
 				return err
 			}
-			return g.Draw(stdout, f)
+			return g.Draw(stdout, graph.Format(format))
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", format, "text, dot, mermaid or svg")
