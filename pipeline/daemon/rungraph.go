@@ -120,21 +120,29 @@ func (a *App) roleParts(g *graph.Graph, f *runFlags, logs *logFlags, log *slog.L
 // stopOrder is the order in which a graph's parts are stopped.
 var stopOrder = []graph.RoleKind{graph.RoleFront, graph.RoleWorkers, graph.RoleProxy}
 
-// serve runs the part, on as many cores as are good for it.
+// serve runs the part, on as many threads as are good for it.
 func (f *runFlags) serve(ctx context.Context, part cluster.Part, g *graph.Graph, log *slog.Logger) error {
-	if len(f.roles) == 1 {
-		switch f.roles[0].Kind {
-		case graph.RoleProxy:
-			oneCore()
-		case graph.RoleWorkers:
-			for _, w := range part.(*cluster.Group).All() {
-				if w, ok := w.(*pipeline.Worker); ok {
-					defer adaptCores(w)()
-				}
-			}
+	defer f.adapt(part)()
+	return serve(ctx, part, cluster.Drain(g, defaultDrain), log)
+}
+
+// adapt sees to the threads of this process while the part runs.
+func (f *runFlags) adapt(part cluster.Part) (stop func()) {
+	if whole, ok := part.(*cluster.LocalGraph); ok {
+		return adaptProcess(whole.Stats)
+	}
+	if len(f.roles) != 1 {
+		return func() {}
+	}
+	if f.roles[0].Kind == graph.RoleProxy {
+		oneCore()
+	}
+	for _, w := range part.(*cluster.Group).All() {
+		if w, ok := w.(*pipeline.Worker); ok {
+			return adaptWorker(w)
 		}
 	}
-	return serve(ctx, part, cluster.Drain(g, defaultDrain), log)
+	return func() {}
 }
 
 // networked reports whether parts of g have to talk over sockets.
