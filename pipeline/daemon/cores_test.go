@@ -21,9 +21,9 @@ func TestLongHandlersEndTheCalm(t *testing.T) {
 	}
 	const second = int(time.Second / lookEvery)
 	tests := map[string][]phase{
-		"idle is no calm":            {{looks: 3 * second}},
-		"few jobs are no calm":         {{jobs: 1, each: time.Microsecond, looks: 3 * second}},
-		"many short jobs":       {{jobs: 400, each: time.Microsecond, looks: 2 * second, calm: true}},
+		"idle is no calm":           {{looks: 3 * second}},
+		"few jobs are no calm":      {{jobs: 1, each: time.Microsecond, looks: 3 * second}},
+		"many short jobs":           {{jobs: 400, each: time.Microsecond, looks: 2 * second, calm: true}},
 		"not before a calm second":  {{jobs: 400, each: time.Microsecond, looks: second}},
 		"a long job running":        {{jobs: 400, each: time.Microsecond, looks: 2 * second, calm: true}, {oldest: longJob, looks: 1}},
 		"long jobs done":            {{jobs: 400, each: time.Microsecond, looks: 2 * second, calm: true}, {jobs: 1, each: 3 * time.Millisecond, looks: 1}},
