@@ -83,7 +83,7 @@ func TestDrawingsAreEscaped(t *testing.T) {
 
 func wellFormed(svg string) error {
 	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
-		if _, err := d.Token(); err == io.EOF {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
