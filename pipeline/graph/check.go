@@ -96,7 +96,8 @@ func (c *checker) checkFronts() {
 			c.warn(f.below(f.Position, ".max_target", fmt.Sprintf("longer than max_header, %v, which bounds it", head), "raise max_header too"))
 		}
 		if all := orDefault(f.MaxPendingBytes, pending); f.MaxBody > all {
-			c.warn(f.below(f.Position, ".max_body", fmt.Sprintf("larger than max_pending_bytes, %v: such a request is always refused", all), "raise max_pending_bytes too"))
+			c.warn(f.below(f.Position, ".max_body",
+				fmt.Sprintf("larger than max_pending_bytes, %v: such a request is always refused", all), "raise max_pending_bytes too"))
 		}
 	}
 }

@@ -34,7 +34,8 @@ func (c *checker) checkHealth(r *Route) {
 	for _, f := range c.g.Fronts {
 		for _, health := range [...]string{f.Live, f.Ready} {
 			if health != "" && r.Path != "" && normalPath(r.Path) == normalPath(health) {
-				c.warn(r.below(r.Position, ".path", fmt.Sprintf("the %s answers %s itself, as a health check", f.label(), health), "give live or ready another path"))
+				c.warn(r.below(r.Position, ".path",
+					fmt.Sprintf("the %s answers %s itself, as a health check", f.label(), health), "give live or ready another path"))
 				return
 			}
 		}
@@ -45,7 +46,8 @@ func (c *checker) checkHealth(r *Route) {
 func (c *checker) checkTarget(r *Route) {
 	s, _ := c.g.Stage(r.Stage)
 	if s.Gather != "" {
-		c.warn(r.below(r.Position, ".stage", fmt.Sprintf("%s joins the parts of other jobs, and a request is no part", s.Name), "lead it to the stage that scatters"))
+		c.warn(r.below(r.Position, ".stage",
+			fmt.Sprintf("%s joins the parts of other jobs, and a request is no part", s.Name), "lead it to the stage that scatters"))
 	}
 	if i := slices.Index(r.Methods, "PATCH"); i >= 0 && s.Compat != "" {
 		c.warn(r.below(r.Position, fmt.Sprintf(".methods[%d]", i), "prime_server's workers cannot read PATCH: it is answered 501", ""))

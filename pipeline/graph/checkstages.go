@@ -14,7 +14,8 @@ func (c *checker) checkStages() {
 		c.checkGather(i, s)
 		for i, name := range s.Next {
 			if _, ok := c.paths.index[name]; !ok && name != "" {
-				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i), fmt.Sprintf("there is no stage %q", name), c.hint(name, c.paths.names)))
+				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i),
+					fmt.Sprintf("there is no stage %q", name), c.hint(name, c.paths.names)))
 			}
 		}
 		if s.MaxVisits > c.g.Limits.MaxHops {

@@ -20,7 +20,8 @@ func compose(documents []document, top Position) (*Graph, map[string]Position, [
 		}
 		for _, s := range d.stages {
 			if first, twice := stages[s.Name]; twice {
-				problems = append(problems, s.below(s.Position, "", fmt.Sprintf("the stage is there twice, first at %v", first), "give one of them another name"))
+				problems = append(problems, s.below(s.Position, "",
+					fmt.Sprintf("the stage is there twice, first at %v", first), "give one of them another name"))
 				continue
 			}
 			stages[s.Name] = s.Position

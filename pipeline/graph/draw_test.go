@@ -61,6 +61,20 @@ func TestDrawRefuses(t *testing.T) {
 	assert.ErrorIs(t, g.Draw(failing{full}, graph.FormatText), full)
 }
 
+// A graph with too many lines to count their crossings is drawn all the same.
+func TestManyLinesAreDrawn(t *testing.T) {
+	g := new(graph.Graph)
+	for i := range 150 {
+		s := graph.Stage{Name: fmt.Sprint("s", i), Worker: "w"}
+		for j := (i/50 + 1) * 50; j < (i/50+2)*50 && j < 150; j++ {
+			s.Next = append(s.Next, fmt.Sprint("s", j))
+		}
+		g.Stages = append(g.Stages, s)
+	}
+	assert.Equal(t, 5000, strings.Count(draw(t, g, graph.FormatSVG), `<path class="line"`))
+	assert.Equal(t, 5000, strings.Count(draw(t, g, graph.FormatText), "│ → s"))
+}
+
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
@@ -83,7 +97,7 @@ func TestDrawingsAreEscaped(t *testing.T) {
 
 func wellFormed(svg string) error {
 	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
-		if _, err := d.Token(); err == io.EOF {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

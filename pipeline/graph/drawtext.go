@@ -227,10 +227,10 @@ func (n *lane) draw(c *canvas, right int, boxes []textBox) {
 // line draws a piece of a line; where it meets one of the other direction the
 // two cross.
 func (c *canvas) line(row, column int, r rune) {
-	switch old := c.at(row, column); {
-	case old == ' ' || old == r:
+	switch c.at(row, column) {
+	case ' ', r:
 		c.set(row, column, r)
-	case old == '│' || old == '─':
+	case '│', '─':
 		c.set(row, column, '┼')
 	}
 }
