@@ -13,7 +13,7 @@ import echo_worker
 import primes_worker
 from butterfly import Fail, Forward, Job, Reply, Request, forward, reply
 from butterfly.command import _endpoints, _parser, quoted
-from butterfly.sockets import Endpoints
+from butterfly.sockets import Endpoints, new_instance
 from butterfly.text import plain_target, render
 from butterfly.wire import HEAD, Info, beat_frame, interrupt_key
 
@@ -90,6 +90,9 @@ class GoldenFrames(unittest.TestCase):
         want = golden("beat")
         self.assertEqual(frame, want[:6] + b"\0\0" + want[8:], "but for the slot, which is 0")
         self.assertEqual(beat_frame(0x99AABBCCDDEEFF00, KEY, True)[:6], golden("beat-withdraw")[:6])
+
+    def test_instance_has_no_zero_byte(self) -> None:
+        self.assertTrue(all(0 not in new_instance().to_bytes(8, "little") for _ in range(2000)))
 
     def test_interrupt(self) -> None:
         self.assertEqual(interrupt_key(golden("interrupt")), KEY)

@@ -56,6 +56,7 @@ def main(args: Optional[Sequence[str]] = None) -> NoReturn:
         process = Process(_workers[name], at)
     except ValueError as e:
         parser.error(str(e))
+    process.listen()
     logging.info("working", extra={"worker": name, "upstream_proxy": at.upstream})
     process.run()
     sys.exit(0)

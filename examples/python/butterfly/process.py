@@ -32,9 +32,16 @@ class Process:
         self.interrupts = Interrupts(self.context, at.interrupts)
         self.woken, self.waker = socket.socketpair()
 
+    def listen(self) -> None:
+        """Lets SIGTERM and SIGINT stop the process, and wake it for that."""
+        self.woken.setblocking(False)
+        self.waker.setblocking(False)
+        signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
     def run(self) -> None:
         """Works until a signal says to stop and what was taken is done."""
-        self._listen()
         poller = zmq.Poller()
         for source in (self.link.socket, self.link.events, self.interrupts.socket, self.woken):
             poller.register(source, zmq.POLLIN)
@@ -43,14 +50,6 @@ class Process:
                 self._turn(dict(poller.poll(100 if self.stopping else None)))
         finally:
             self.context.destroy()  # once all outcomes have left, or LINGER is over
-
-    def _listen(self) -> None:
-        """Lets signals stop the process, and wake it for that."""
-        self.woken.setblocking(False)
-        self.waker.setblocking(False)
-        signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
 
     def _stop(self, number: int, _: object) -> None:
         self.stopping = True

@@ -54,6 +54,12 @@ def connect(to: zmq.Socket, endpoint: str) -> None:
         raise ValueError(f"{endpoint!r} is no endpoint to connect to: {e}") from e
 
 
+def new_instance() -> int:
+    """Returns the number by which the process announces itself: 64 random bits
+    without a zero byte, which would end it in libzmq."""
+    return int.from_bytes(bytes(secrets.choice(range(1, 256)) for _ in range(8)), "little")
+
+
 class Link:
     """The connection to the own stage's proxy, who is told that we are idle.
 
@@ -61,7 +67,7 @@ class Link:
     the proxy never mistakes one. None is kept for a later connection."""
 
     def __init__(self, context: zmq.Context, endpoint: str) -> None:
-        self.instance = secrets.randbits(64) | 1
+        self.instance = new_instance()
         self.connected = False
         self.butterfly: Optional[bool] = None  # whether the proxy is; None: it sent nothing yet
         self.told: Optional[bool] = None  # of this idleness: the beat, or (True) the withdrawal
