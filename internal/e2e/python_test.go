@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -317,4 +319,29 @@ func TestPythonCommandLine(t *testing.T) {
 			assert.Contains(t, w.tail(1), speak)
 		})
 	}
+}
+
+// What the README of examples/python has one type works.
+func TestPythonReadme(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(example("python", "README.md"))
+	require.NoError(t, err)
+	_, block, found := strings.Cut(string(page), "<!-- shell: by hand -->\n```sh\n")
+	require.True(t, found)
+	block, _, _ = strings.Cut(block, "```")
+	r := newRig(t, "ipc")
+	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	block = strings.NewReplacer("$at", "ipc://"+r.dir+"/x", "127.0.0.1:8002", addr, " &\n", "\n").Replace(block)
+	lines := strings.Split(strings.TrimSpace(block), "\n")
+	require.Len(t, lines, 4)
+	for _, line := range lines[1:] { // the first sets $at
+		words := strings.Fields(line)
+		cmd := exec.Command(binary, words[1:]...)
+		if words[0] == "python3" {
+			cmd = exec.Command(zmqpeer.Python(t), append([]string{"-B"}, words[1:]...)...)
+		}
+		cmd.Dir = filepath.Join("..", "..")
+		start(t, words[1], cmd)
+	}
+	serves(t, addr, post("hello"), "hello")
 }

@@ -76,6 +76,7 @@ class Process:
             info = Info.parse(message[0])
         except ValueError as e:
             logging.error("job refused", extra={"err": e})
+            self.link.finish(self.link.done, self.link.beat)
             return
         job = Job(message[1:], info, self.stage)
         job.beat, job.left = self.link.beat, lambda: self.interrupts.named(info.key)

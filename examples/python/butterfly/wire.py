@@ -8,6 +8,7 @@ from typing import Dict, Optional, Tuple
 
 Key = Tuple[int, int, int]  # a job's: its front's instance, id, time
 
+BEAT = b"BFLB"  # what the second frame of a beat begins with
 HEAD = 2  # flag: the client asked with HEAD
 FRONT_NAME, REQUEST_ID = 1, 2  # tags of optional fields
 
@@ -83,7 +84,7 @@ def _fields(frame: bytes) -> Dict[int, bytes]:
 
 def beat_frame(instance: int, done: Key, withdraw: bool) -> bytes:
     """Returns the second frame of a beat: a process is one slot, number 0."""
-    return _BEAT.pack(b"BFLB", 1, withdraw, 0, instance, *done)
+    return _BEAT.pack(BEAT, 1, withdraw, 0, instance, *done)
 
 
 def interrupt_key(frame: bytes) -> Optional[Key]:
