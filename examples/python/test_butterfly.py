@@ -185,6 +185,12 @@ class Answers(unittest.TestCase):
             forward("x")
         with self.assertRaises(ValueError):
             forward("x", *[b""] * 1024)
+        with self.assertRaises(ValueError):
+            Reply(200, (("A", "\u20ac"),), b"")
+        with self.assertRaises(TypeError):
+            Reply(200, (), "text")  # type: ignore[arg-type]
+        with self.assertRaises(TypeError):
+            Forward(None, ("text",))  # type: ignore[arg-type]
         for wrong in (5, None, [1]):
             with self.assertRaises(TypeError, msg=repr(wrong)):
                 reply(200, wrong)  # type: ignore[arg-type]
@@ -205,6 +211,13 @@ class Jobs(unittest.TestCase):
         for late, expired in ((-1.0, False), (0.4, False), (0.6, True)):
             with patch("time.time", return_value=1700000000.123456 + late):
                 self.assertEqual(job.expired, expired)
+
+    def test_beat(self) -> None:
+        job = ask("")
+        job.beat = memoryview(b"warm")
+        self.assertEqual(job.beat, b"warm")
+        with self.assertRaises(TypeError):
+            job.beat = "text"  # type: ignore[assignment]
 
     def test_head(self) -> None:
         job = ask("HEAD / HTTP/1.1\r\n\r\n")

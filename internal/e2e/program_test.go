@@ -21,6 +21,7 @@ const python kind = "python"
 var (
 	odd   = stage{name: "odd", ours: "odd"}
 	count = stage{name: "count", ours: "count", next: "count"}
+	relay = stage{name: "relay", ours: "relay", next: "echo"}
 )
 
 // program starts a worker program, which learns its endpoints from the

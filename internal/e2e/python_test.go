@@ -38,7 +38,7 @@ func TestPythonOutcomes(t *testing.T) {
 		body, log string
 	}{
 		"/fail":    {418, "short and stout", ""},
-		"/crash":   {500, "internal error (request ", `err="RuntimeError('of the body hi')"`},
+		"/crash":   {500, "internal error (request ", `err="RuntimeError: of the body hi"`},
 		"/nothing": {500, "internal error (request ", "the worker returned None"},
 		"/large":   {500, "the answer is too large (request ", "too large"},
 		"/astray":  {500, "internal error (request ", "stage 'odd' has no next stage 'nowhere'"},
@@ -218,6 +218,17 @@ func TestPythonLeavesUnderLoad(t *testing.T) {
 			})
 		}
 	}
+}
+
+// So it is with a stage that forwards, to one in Go.
+func TestPythonForwardsUntilItLeaves(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ipc")
+	r.proxy(ours, relay)
+	r.proxy(ours, echo)
+	r.worker(ours, echo, 2)
+	f := r.front(ours, []stage{relay, echo})
+	leaveUnderLoad(t, f, func() *process { return r.python(relay) })
 }
 
 // A Python worker that is told to stop finishes its job, and ends.

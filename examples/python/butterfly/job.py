@@ -6,6 +6,7 @@ import time
 from functools import cached_property
 from typing import Callable, Optional, Sequence
 
+from .result import Octets, octets
 from .text import Request
 from .wire import HEAD, REQUEST_ID, Info
 
@@ -26,8 +27,7 @@ class Job:
         self.info = info or Info.parse(bytes(12))
         #: the name of the stage that does the job
         self.stage = stage
-        #: what this process says to its stage's chooser from now on, any bytes
-        self.beat = b""
+        self._beat = b""
         #: whether the front has interrupted the job; the process sets it
         self.left: Callable[[], bool] = lambda: False
 
@@ -44,7 +44,16 @@ class Job:
     @property
     def request_id(self) -> str:
         """The id of the request, as error bodies and the front's logs show it."""
-        return self.info.fields.get(REQUEST_ID, b"").decode("latin-1") or self.id
+        return self.info.fields.get(REQUEST_ID, b"").decode("utf-8", "replace") or self.id
+
+    @property
+    def beat(self) -> bytes:
+        """What this process says to its stage's chooser from now on: any bytes."""
+        return self._beat
+
+    @beat.setter
+    def beat(self, beat: Octets) -> None:
+        self._beat = octets(beat)
 
     @property
     def deadline(self) -> Optional[float]:

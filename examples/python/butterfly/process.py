@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import traceback
 from typing import Callable, Dict, List, Optional
 
 import zmq
@@ -138,7 +139,8 @@ class Process:
 
 def failed(job: Job, e: Exception) -> Reply:
     """Logs an exception with its traceback, and answers that there was one."""
-    logging.error("job failed", exc_info=e, extra={"request_id": job.request_id, "err": repr(e)})
+    what = traceback.format_exception_only(type(e), e)[-1].strip()
+    logging.error("job failed", exc_info=e, extra={"request_id": job.request_id, "err": what})
     return error(job, 500, "internal error")
 
 

@@ -41,6 +41,7 @@ class Endpoints:
 def connect(to: zmq.Socket, endpoint: str) -> None:
     """Connects as all sockets here do: for good, and with heartbeats."""
     to.setsockopt(zmq.LINGER, 0)
+    to.setsockopt(zmq.IPV6, "[" in endpoint)
     to.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
     to.setsockopt(zmq.RECONNECT_IVL, 50)
     to.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
@@ -168,7 +169,7 @@ class Outlets:
     def answer(self, job: Job, answer: Reply) -> None:
         """Sends an answer to the front that waits: a single one waits for all,
         of several the job names one. Raises Unsent."""
-        name = job.info.fields.get(FRONT_NAME, b"").decode("latin-1")
+        name = job.info.fields.get(FRONT_NAME, b"").decode("utf-8", "replace")
         to = next(iter(self.fronts.values())) if len(self.fronts) == 1 else self.fronts.get(name)
         if to is None:
             raise Unsent(f"the job is of front {name!r}, and no loopback has this name")
