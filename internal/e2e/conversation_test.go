@@ -153,15 +153,15 @@ func TestPythonConversation(t *testing.T) {
 	peer := next(t, "a connection", p.peers)
 	me := peer.Instance()
 	assert.NotZero(t, me, "it announces itself")
-	p.beat(me, wire.Key{}, false)
+	assert.Empty(t, p.beat(me, wire.Key{}, false)[0])
 
 	unknown := append(golden(t, "info-extended", 1), 77, 3, 'a', 'b', 'c') // a field of tomorrow
-	p.does(peer, unknown, echoed, "hi")
-	p.beat(me, keyOf(t, unknown), false)
+	p.does(peer, unknown, strings.Replace(echoed, "/echo", "/warm", 1), "hi")
+	assert.Equal(t, "hi", string(p.beat(me, keyOf(t, unknown), false)[0]), "for the chooser")
 
 	peer.Close(os.ErrClosed)
 	peer = next(t, "another connection", p.peers)
-	p.beat(me, keyOf(t, unknown), false)
+	assert.Equal(t, "hi", string(p.beat(me, keyOf(t, unknown), false)[0]))
 
 	w.signal(syscall.SIGTERM)
 	old := p.beat(me, keyOf(t, unknown), true)

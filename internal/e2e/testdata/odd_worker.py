@@ -16,6 +16,11 @@ def do_echo(job):
     return reply(200, job.request.body)
 
 
+def do_warm(job):
+    job.beat = job.request.body
+    return reply(200, job.request.body)
+
+
 def do_fail(job):
     raise Fail(418, "short and stout")
 
