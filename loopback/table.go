@@ -225,6 +225,13 @@ func (t *Table) Lost(i *wire.Info) {
 	t.interrupt(i.Key())
 }
 
+// isOpen reports whether an info frame names an open request.
+func (t *Table) isOpen(i *wire.Info) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.find(i) != nil
+}
+
 // find returns the open request of an info frame. The whole key has to match:
 // running numbers alone can be guessed, and meet a restarted front's.
 func (t *Table) find(i *wire.Info) *Pending {
