@@ -16,7 +16,8 @@ import (
 // is a Stage and safe for concurrent use.
 type Remote struct {
 	line
-	table *Table // told of jobs that got lost; nil in workers
+	table *Table           // told of jobs that got lost; nil in workers
+	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 
 	draining atomic.Bool // what the last status said
 
@@ -48,6 +49,12 @@ func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, err
 	}
 	return r, nil
 }
+
+// FitForPrime has f look at jobs that waited when the proxy that comes is
+// prime_server's, which could not be known before: f makes a job fit for it, or
+// says why it cannot be sent, which ends its request. f must not block. Call it
+// before Run.
+func (r *Remote) FitForPrime(f func(*Job) error) { r.fit = f }
 
 // Run keeps the connection until ctx ends, and joins what it started. Of jobs that
 // wait then nobody is told.
@@ -111,16 +118,26 @@ func (r *Remote) sendOpen(job *Job) error {
 	return r.send(&job.Info, job.Payload.Frames(), &onItsWay{r.table, job.Info})
 }
 
-// release sends what was held back and is still waited for. The caller holds the
-// lock.
-func (r *Remote) release() {
+// release sends what was held back and is still waited for, to a proxy that may
+// be prime_server's. The caller holds the lock.
+func (r *Remote) release(prime bool) {
 	for _, job := range r.waits.take() {
 		if r.isOpen(job) {
-			if err := r.sendOpen(job); err != nil {
-				r.table.Lost(&job.Info)
-			}
+			r.sendLate(job, prime)
 		}
 		r.settle()
+	}
+}
+
+func (r *Remote) sendLate(job *Job, prime bool) {
+	if prime && r.fit != nil {
+		if err := r.fit(job); err != nil {
+			r.table.fail(&job.Info, err)
+			return
+		}
+	}
+	if r.sendOpen(job) != nil { // what waits here fits the queue, if that was empty
+		r.table.Lost(&job.Info)
 	}
 }
 
@@ -160,12 +177,12 @@ func (r *Remote) Prime() bool {
 func (r *Remote) PeerUp(p *transport.Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.release()
-	r.up.Store(true)
 	r.state = RemoteState{Connected: true, Butterfly: p.Instance() != 0}
 	if !r.state.Butterfly {
 		r.prime = true
 	}
+	r.release(!r.state.Butterfly)
+	r.up.Store(true)
 }
 
 // PeerDown implements transport.Handler.

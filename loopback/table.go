@@ -225,6 +225,16 @@ func (t *Table) Lost(i *wire.Info) {
 	t.interrupt(i.Key())
 }
 
+// fail ends the request of a job that was not sent.
+func (t *Table) fail(i *wire.Info, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.find(i); p != nil {
+		t.stats.Failed++
+		t.end(p, err)
+	}
+}
+
 // isOpen reports whether an info frame names an open request.
 func (t *Table) isOpen(i *wire.Info) bool {
 	t.mu.Lock()
