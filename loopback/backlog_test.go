@@ -1,6 +1,7 @@
 package loopback_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -84,4 +85,45 @@ func TestJobsThatWaitAreBounded(t *testing.T) {
 		require.NoError(t, stage.Flush(t.Context()), "nothing waits any more")
 		require.ErrorIs(t, submit(1), transport.ErrClosed)
 	})
+}
+
+// Of what kind a proxy is shows when it is there: what has waited for one of
+// prime_server's is made fit for it, or refused.
+func TestJobsThatWaitAreMadeFitForAPrimeServerProxy(t *testing.T) {
+	for name, instance := range map[string]uint64{"prime_server": 0, "butterfly": 7} {
+		t.Run(name, func(t *testing.T) {
+			inSynctest(t, func(t *testing.T, s *site) {
+				stage, err := loopback.NewRemote("inproc://up", s.options, s.table)
+				require.NoError(t, err)
+				unfit := errors.New("unfit")
+				stage.FitForPrime(func(job *loopback.Job) error {
+					if text := string(job.Payload.Frames()[0]); text == "bad" {
+						return unfit
+					}
+					job.Payload = wire.Frames{[]byte("fit")}
+					return nil
+				})
+				s.background(stage.Run)
+				bad, good := open(t, s.table, loopback.Ask{}), open(t, s.table, loopback.Ask{})
+				require.NoError(t, stage.Submit(&loopback.Job{Info: *bad.Info(), Payload: wire.Frames{[]byte("bad")}}, nil))
+				require.NoError(t, stage.Submit(&loopback.Job{Info: *good.Info(), Payload: wire.Frames{[]byte("good")}}, nil))
+				o := s.options
+				o.Socket, o.Instance = transport.Router, instance
+				got := make(receiver, 10)
+				l, err := transport.Listen("inproc://up", o, got)
+				require.NoError(t, err)
+				s.background(l.Run)
+				if instance == 0 {
+					_, err = bad.Wait()
+					require.ErrorIs(t, err, unfit)
+					assert.Equal(t, "fit", string((<-got)[1]))
+				} else {
+					assert.Equal(t, "bad", string((<-got)[1]))
+					assert.Equal(t, "good", string((<-got)[1]))
+					bad.Fail(nil)
+				}
+				good.Fail(nil)
+			})
+		})
+	}
 }
