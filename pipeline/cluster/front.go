@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
@@ -95,12 +97,24 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 		if err != nil {
 			return nil, err
 		}
+		r.FitForPrime(fitForPrime)
 		f.stages = append(f.stages, &remoteStage{r, s})
 	}
 	cfg.HTTP.Table, cfg.HTTP.Ready, cfg.HTTP.Logger = table, f.unready, cfg.Logger
 	route(f, &cfg.HTTP)
 	f.http, err = httpfront.New(cfg.HTTP)
 	return f, err
+}
+
+// fitForPrime does for requests that came before the proxy what the HTTP server
+// does for those that come later.
+func fitForPrime(job *loopback.Job) error {
+	text, err := forPrime(job.Payload.Frames()[0])
+	if err != nil {
+		return &httpfront.StatusError{Status: http.StatusNotImplemented, Message: "the method is not implemented"}
+	}
+	job.Payload, job.Size = wire.Frames{text}, len(text)
+	return nil
 }
 
 // unready says why requests cannot be served now: a proxy that is away, or one
