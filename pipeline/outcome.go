@@ -40,8 +40,20 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 	}
 	if err != nil {
 		s.failed.Add(1)
-		s.answer(job.Info, c, s.failure(c, err))
+		s.fail(job, c, s.failure(c, err))
 	}
+}
+
+// fail tells the client of an error, or, of a part for which others may make up,
+// the join.
+func (s *slot) fail(job *loopback.Job, c *call, r *Response) {
+	if s.joinOf(&job.Info) != nil {
+		s.hold(c, loopback.Answer{}, job.Info)
+		if s.failPart(&job.Info, c, r.Status, string(r.Body)) {
+			return
+		}
+	}
+	s.answer(job.Info, c, r)
 }
 
 func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
@@ -57,6 +69,8 @@ func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
 		return nil
 	case forwarded:
 		return s.forward(job, c, r)
+	case scattered:
+		return s.scatter(job, c, r.scattering)
 	default:
 		return errNoResult
 	}
@@ -142,7 +156,8 @@ const maxLost = 5
 // waits for a front or proxy to come back does not hold the slot. An answer that
 // got lost with its connection is sent again: of two the front takes the first.
 // A job that may have been lost is not: its client is told, which does no harm
-// if it was not lost after all.
+// if it was not lost after all; or, of a part for which others may make up, the
+// join.
 func (c *call) Sent(err error) {
 	s := c.slot
 	if err == nil || errors.Is(err, transport.ErrWaiting) || s.isStopped() {
@@ -162,7 +177,10 @@ func (c *call) Sent(err error) {
 		a = s.instead(c, info, 502, "the answer could not be delivered")
 	case a.Payload == nil:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
-		a = s.instead(c, info, 502, "the job was lost between two stages")
+		if s.failPart(&info, c, 502, lostReason) {
+			return
+		}
+		a = s.instead(c, info, 502, lostReason)
 	}
 	s.send(c, a)
 }

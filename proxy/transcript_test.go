@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,10 +29,15 @@ var rewrite = flag.Bool("rewrite", false, "write what the transcripts in testdat
 //	submit KEY [hops=N] [size=N] [deadline=MS] [plain] [way=NAME,…]
 //	                                                plain: without extension; way: stages entered and counted before
 //	requeue KEY
+//	part KEY INDEX/TOTAL [as submit] [now=MS] [group=N] [join=NAME] [width=N] [timeout=MS] [policy=any|best] [failed=CODE] [opening]
+//	                                                a part of a scattered job, to be joined at the stage sum: what the Gatherer
+//	                                                makes of it is submitted
 //	next [now=MS]                                   assignments until there is none
 //	cancel KEY | expire now=MS | leave SLOT | clear | state
 //
-// A key is [INSTANCE/]ID.
+// A key is [INSTANCE/]ID. A part is shown as KEY#INDEX, a job of joined parts as
+// KEY[INDEX …], with the code of one that failed and a - at one that is missing.
+// Cancel and expire are for the Gatherer, too.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -79,13 +85,15 @@ func play(t *testing.T, text string) string {
 // player gives a Balancer the commands of a transcript.
 type player struct {
 	b     *Balancer
+	g     *Gatherer
 	slots map[string]*Slot
 	names []string
 	out   strings.Builder
 }
 
 func newPlayer(c BalancerConfig) *player {
-	return &player{b: NewBalancer(c), slots: map[string]*Slot{}}
+	g := NewGatherer(GathererConfig{Stage: c.Stage, Skew: c.Skew, MaxBytes: c.MaxQueueBytes})
+	return &player{b: NewBalancer(c), g: g, slots: map[string]*Slot{}}
 }
 
 func (p *player) flush() string {
@@ -132,18 +140,51 @@ func (p *player) runJobs(t *testing.T, command, name string, args map[string]str
 		}
 	case "requeue":
 		p.b.Requeue(jobOf(name, args))
+	case "part":
+		p.part(partOf(name, args), at(args))
+	case "requeuepart":
+		p.b.Requeue(partOf(name, args))
 	case "next":
 		p.next(at(args))
 	case "cancel":
 		p.printf("cancelled %d", p.b.Cancel(keyOf(name)))
+		p.g.Drop(keyOf(name))
 	case "expire":
 		p.jobs("expired", p.b.Expire(at(args)))
+		joined, refused := p.g.Expire(at(args))
+		for _, job := range joined {
+			p.submit(job)
+		}
+		for _, r := range refused {
+			p.printf("%s refused: %v", showKey(r.job), r.err)
+		}
 	case "clear":
 		p.jobs("cleared", p.b.Clear())
+		p.jobs("cleared", p.g.Clear())
 	case "state":
 		p.state()
 	default:
 		t.Fatalf("unknown command %q", command)
+	}
+}
+
+// part takes a part as a stage does.
+func (p *player) part(job *loopback.Job, now time.Time) {
+	whole, err := p.g.Take(job, now)
+	if err != nil {
+		p.printf("%s refused: %v", showKey(job), err)
+	}
+	if whole != nil {
+		p.submit(whole)
+	}
+}
+
+func (p *player) submit(job *loopback.Job) {
+	if _, ok := job.Payload.(wire.Joined); ok {
+		p.printf("%s hops=%d scattered=%t size=%d", showKey(job), job.Info.Hops, job.Info.Flags.Has(wire.Scattered), job.Size)
+	}
+	if err := p.b.Submit(job); err != nil {
+		p.printf("%s refused: %v", showKey(job), err)
 	}
 }
 
@@ -198,6 +239,7 @@ func (p *player) state() {
 		idle = append(idle, s.Owner.(string))
 	}
 	p.printf("queue %v idle %v", queued, idle)
+	p.crowds()
 	for _, name := range p.names {
 		s := p.slots[name]
 		line := fmt.Sprintf("%s %s", name, s.Kind())
@@ -211,6 +253,27 @@ func (p *player) state() {
 			line += fmt.Sprintf(" idle %q", s.beat)
 		}
 		p.printf("%s", line)
+	}
+}
+
+// crowds shows parts that wait, at the Balancer and at the Gatherer, if any.
+func (p *player) crowds() {
+	var lines []string
+	for _, x := range p.b.queue.crowds.all {
+		for ; x != nil; x = x.twin {
+			var parked []string
+			for e := x.first; e != nil; e = e.next {
+				parked = append(parked, showKey(e.job))
+			}
+			lines = append(lines, fmt.Sprintf("crowd %d:%d active=%d parked %v", x.id.key.ID, x.id.group, x.active, parked))
+		}
+	}
+	slices.Sort(lines)
+	for _, line := range lines {
+		p.printf("%s", line)
+	}
+	if p.g.Waiting()+int(p.g.Ignored()) > 0 || !p.g.Quiet() {
+		p.printf("parts=%d ignored=%d quiet=%t", p.g.Waiting(), p.g.Ignored(), p.g.Quiet())
 	}
 }
 
@@ -247,10 +310,50 @@ func keyOf(s string) wire.Key {
 
 func showKey(j *loopback.Job) string {
 	k := j.Info.Key()
-	if k.Instance == 0 {
-		return fmt.Sprint(k.ID)
+	s := fmt.Sprint(k.ID)
+	if k.Instance != 0 {
+		s = fmt.Sprintf("%d/%d", k.Instance, k.ID)
 	}
-	return fmt.Sprintf("%d/%d", k.Instance, k.ID)
+	if p := j.Info.Piece(); p != nil {
+		s += fmt.Sprint("#", p.Index)
+	}
+	if joined, ok := j.Payload.(wire.Joined); ok {
+		var parts []string
+		for _, p := range joined {
+			parts = append(parts, fmt.Sprint(p.Index, map[wire.PartState]string{
+				wire.PartFailed: fmt.Sprint("!", p.Code), wire.PartMissing: "-",
+			}[p.State]))
+		}
+		s += fmt.Sprint(parts)
+	}
+	return s
+}
+
+// partOf returns the job of a part.
+func partOf(key string, args map[string]string) *loopback.Job {
+	if args["hops"] == "" && args["way"] == "" {
+		args["hops"] = "2"
+	}
+	job := jobOf(key, args)
+	for name := range args {
+		if index, total, ok := strings.Cut(name, "/"); ok && name != key {
+			_, opening := args["opening"]
+			join := "sum"
+			if args["join"] != "" {
+				join = args["join"]
+			}
+			job.Info.Flags |= wire.Scattered
+			job.Info.Code = uint16(number(args["failed"]))
+			job.Payload = wire.Frames{[]byte("part " + index)}
+			job.Info.SetPiece(&wire.Piece{
+				Index: uint32(number(index)), Total: uint32(number(total)), Group: uint32(number(args["group"])),
+				Join: wire.StageHash(join), Width: uint32(number(args["width"])), Timeout: uint32(number(args["timeout"])),
+				Policy: map[string]wire.Policy{"any": wire.Any, "best": wire.BestEffort}[args["policy"]],
+				Failed: args["failed"] != "", Opening: opening,
+			})
+		}
+	}
+	return job
 }
 
 func jobOf(key string, args map[string]string) *loopback.Job {

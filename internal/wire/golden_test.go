@@ -60,7 +60,7 @@ func goldens() map[string][]byte {
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
-	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000}
+	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000, Parts: 3}
 	compat := status
 	compat.Prime = true
 	draining := status

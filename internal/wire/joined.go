@@ -63,8 +63,20 @@ func (j Joined) Frames() [][]byte {
 	return [][]byte{table, all}
 }
 
-// JoinedSize bounds the bytes of a Joined's frames, given how many parts it has
-// and the frames and bytes of all of them.
+// Size returns how many bytes Frames would make.
+func (j Joined) Size() int {
+	frames, bytes := 0, 0
+	for _, p := range j {
+		if p.Payload != nil {
+			f := Frames(p.Payload.Frames())
+			frames, bytes = frames+len(f), bytes+f.Size()
+		}
+	}
+	return int(JoinedSize(len(j), frames, int64(bytes)))
+}
+
+// JoinedSize is the number of bytes of a Joined's frames, given how many parts
+// it has, and the frames and bytes of all of them.
 func JoinedSize(parts, frames int, bytes int64) int64 {
 	return joinedHead + int64(parts)*joinedPart + int64(frames)*4 + bytes
 }

@@ -126,6 +126,7 @@ func TestJoinedJobsAreWrittenAndRead(t *testing.T) {
 	frames := joined().Frames()
 	require.Len(t, frames, 2)
 	assert.EqualValues(t, len(frames[0])+len(frames[1]), wire.JoinedSize(4, 4, 12))
+	assert.Equal(t, len(frames[0])+len(frames[1]), joined().Size())
 	read, err := wire.ParseJoined(frames)
 	require.NoError(t, err)
 	assert.Equal(t, joined(), read)
