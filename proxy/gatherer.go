@@ -188,7 +188,7 @@ func (g *Gatherer) Earliest() (int64, bool) {
 
 // Expire ends the groups whose time has passed at now: the jobs that some of
 // them make, and those to be refused.
-func (g *Gatherer) Expire(now time.Time) (joined []*loopback.Job, refused []refusal) {
+func (g *Gatherer) Expire(now time.Time) (joined []*loopback.Job, refused []Refused) {
 	for len(g.timed) > 0 && g.timed[0].expires < now.UnixMicro() {
 		x := g.timed[0]
 		g.end(x)
@@ -220,7 +220,7 @@ func (g *Gatherer) Clear() []*loopback.Job {
 	var jobs []*loopback.Job
 	for _, x := range g.groups {
 		for ; x != nil; x = x.twin {
-			jobs = append(jobs, x.refused(nil).job)
+			jobs = append(jobs, x.refused(nil).Job)
 		}
 	}
 	slices.SortFunc(jobs, func(a, b *loopback.Job) int { return cmp.Compare(a.Info.ID, b.Info.ID) })

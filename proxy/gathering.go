@@ -63,8 +63,8 @@ func (x *gathering) join() *loopback.Job {
 }
 
 // refused stands for a group that is not joined: its front is to be told.
-func (x *gathering) refused(err error) refusal {
-	return refusal{&loopback.Job{Info: x.join().Info}, err}
+func (x *gathering) refused(err error) Refused {
+	return Refused{&loopback.Job{Info: x.join().Info}, err}
 }
 
 // timedGroups is a heap of groups by when they expire.

@@ -94,7 +94,7 @@ func (l *Local) turnAway(job *loopback.Job, sent transport.Notifier, err error) 
 	if errors.Is(err, ErrQueueFull) || errors.Is(err, ErrClosed) {
 		return err
 	}
-	l.refuseAll([]refusal{{job, err}})
+	l.refuseAll([]Refused{{job, err}})
 	if sent != nil {
 		sent.Sent(nil)
 	}
@@ -102,10 +102,10 @@ func (l *Local) turnAway(job *loopback.Job, sent transport.Notifier, err error) 
 }
 
 // refuseAll refuses jobs. The caller does not hold the lock.
-func (l *Local) refuseAll(refused []refusal) {
+func (l *Local) refuseAll(refused []Refused) {
 	for _, r := range refused {
-		l.loops.note(l.log, r.job, r.err)
-		l.refuse(r.job, r.err)
+		l.loops.note(l.log, r.Job, r.Err)
+		l.refuse(r.Job, r.Err)
 	}
 }
 
@@ -162,13 +162,13 @@ func (l *Local) arm() {
 func (l *Local) expire() {
 	l.mu.Lock()
 	l.armed = 0
-	var refused []refusal
+	var refused []Refused
 	if !l.over {
 		var joined []*loopback.Job
 		joined, refused = l.gatherer.Expire(time.Now())
 		for _, job := range joined {
 			if err := l.balancer.Submit(job); err != nil {
-				refused = append(refused, refusal{job, err})
+				refused = append(refused, Refused{job, err})
 			}
 		}
 		refused = append(refused, l.dispatch()...)
@@ -181,14 +181,14 @@ func (l *Local) expire() {
 
 // dispatch gives jobs to the idle slots there are for them, and returns those
 // that came too late. The caller holds the lock.
-func (l *Local) dispatch() (late []refusal) {
+func (l *Local) dispatch() (late []Refused) {
 	if l.balancer.Queued() == 0 {
 		return nil
 	}
 	now := time.Now()
 	for a, ok := l.balancer.Next(now); ok; a, ok = l.balancer.Next(now) {
 		if a.Slot == nil {
-			late = append(late, refusal{a.Job, ErrExpired})
+			late = append(late, Refused{a.Job, ErrExpired})
 			continue
 		}
 		a.Slot.Owner.(*localSlot).give <- a.Job // there is room: it was idle

@@ -81,7 +81,7 @@ func (s *localSlot) Leave() {
 }
 
 // leave takes a slot away, and returns jobs that came too late.
-func (l *Local) leave(s *localSlot) (late []refusal) {
+func (l *Local) leave(s *localSlot) (late []Refused) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.slot.gone {

@@ -260,7 +260,7 @@ func (m *scatterModel) expire(t *rapid.T) {
 		}
 	}
 	for _, r := range refused {
-		m.ended(t, m.groups[groupID{r.job.Info.Key(), 1}])
+		m.ended(t, m.groups[groupID{r.Job.Info.Key(), 1}])
 	}
 	m.next(t)
 }
