@@ -204,11 +204,8 @@ func (g *Gatherer) Expire(now time.Time) (joined []*loopback.Job, refused []Refu
 	return joined, refused
 }
 
-// Drop forgets the groups of a key, and the parts that will still come.
+// Drop forgets the groups of a key. Parts that will still come are ignored.
 func (g *Gatherer) Drop(key wire.Key) {
-	if !g.ended.used() && len(g.groups) == 0 {
-		return // nothing is joined here, as at most stages
-	}
 	for x := g.groups[key]; x != nil; x = g.groups[key] {
 		g.end(x)
 	}

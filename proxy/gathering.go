@@ -98,7 +98,7 @@ func (t *timedGroups) Pop() any {
 // do not get so high.
 const allGroups = math.MaxUint32
 
-// recentSize is how many groups that ended are remembered.
+// recentSize is how many groups that ended, and interrupts, are remembered.
 const recentSize = 4096
 
 // recent remembers the groups that ended last.
@@ -107,8 +107,6 @@ type recent struct {
 	ring []groupID // in the order they came; next is the oldest once it is full
 	next int
 }
-
-func (r *recent) used() bool { return len(r.ring) > 0 }
 
 func (r *recent) has(id groupID) bool {
 	_, ok := r.ids[id]
