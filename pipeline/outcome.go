@@ -41,8 +41,20 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 	}
 	if err != nil {
 		s.failed.Add(1)
-		s.answer(job.Info, c, s.failure(c, err))
+		s.fail(job, c, s.failure(c, err))
 	}
+}
+
+// fail tells the client of an error, or, of a part for which others may make up,
+// the join.
+func (s *slot) fail(job *loopback.Job, c *call, r *Response) {
+	if s.joinOf(&job.Info) != nil {
+		s.hold(c, loopback.Answer{}, job.Info)
+		if s.failPart(&job.Info, c, r.Status, string(r.Body)) {
+			return
+		}
+	}
+	s.answer(job.Info, c, r)
 }
 
 func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
@@ -58,6 +70,8 @@ func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
 		return nil
 	case forwarded:
 		return s.forward(job, c, r)
+	case scattered:
+		return s.scatter(job, c, r.scattering)
 	default:
 		return errNoResult
 	}
@@ -154,29 +168,50 @@ func (s *slot) send(c *call, a loopback.Answer) {
 // Sent implements transport.Notifier: it hears the fate of the outcome. One that
 // waits for a front or proxy to come back does not hold the slot; of such a one
 // it hears again if it gets lost. A job that may have been lost is not sent
-// again: its client is told, which does no harm if it was not lost after all. Of
-// an answer that cannot be delivered the client is told too: it may be the
-// answer itself that costs the connection.
+// again: its client is told, which does no harm if it was not lost after all;
+// or, of a part for which others may make up, the join. Of an answer that cannot
+// be delivered the client is told too: it may be the answer itself that costs
+// the connection.
 func (c *call) Sent(err error) {
 	s := c.slot
 	if err == nil || errors.Is(err, transport.ErrWaiting) {
 		s.settled(c, err)
 		return
 	}
-	c.outcome.Lock()
-	job, told, info := c.answer.Payload == nil, c.told, c.info
-	c.told = true
-	c.outcome.Unlock()
+	job, info, told, lost := c.losing()
 	switch {
 	case told, errors.Is(err, transport.ErrClosed):
 		s.giveUp(c, &info, err)
+	case job && lost <= maxLost && s.failPart(&info, c, 502, lostReason):
 	case job:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
-		s.send(c, s.instead(c, info, 502, "the job was lost between two stages"))
+		s.sendInstead(c, info, lostReason)
 	default:
 		s.pool.log.Warn("answer cannot be delivered", "request_id", info.RequestID(), "err", err)
-		s.send(c, s.instead(c, info, 502, "the answer could not be delivered"))
+		s.sendInstead(c, info, "the answer could not be delivered")
 	}
+}
+
+// maxLost is how often the join is told that a part was lost, before its client
+// is.
+const maxLost = 5
+
+// losing notes one more loss of the outcome. It reports whether that was a job,
+// its info frame, whether the client has been told of a loss already, and how
+// often it was lost.
+func (c *call) losing() (job bool, info wire.Info, told bool, lost int) {
+	c.outcome.Lock()
+	defer c.outcome.Unlock()
+	c.lost++
+	return c.answer.Payload == nil, c.info, c.told, c.lost
+}
+
+// sendInstead tells the client of a loss, once.
+func (s *slot) sendInstead(c *call, info wire.Info, reason string) {
+	c.outcome.Lock()
+	c.told = true
+	c.outcome.Unlock()
+	s.send(c, s.instead(c, info, 502, reason))
 }
 
 // instead makes and notes an error answer in place of an outcome.

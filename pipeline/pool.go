@@ -61,6 +61,7 @@ type Pool struct {
 	cfg   PoolConfig
 	log   *slog.Logger
 	slots []*slot
+	joins map[uint32]loopback.Stage // next stages by the hashes of their names
 	heard heard
 	lost  rate.Sometimes // log lines about answers that nobody took
 	busy  rate.Sometimes // and about next stages that take no job
@@ -88,6 +89,12 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.log = p.log.With("stage", cfg.Stage)
+	p.joins = make(map[uint32]loopback.Stage, len(cfg.Next))
+	for name, stage := range cfg.Next {
+		if name != "" {
+			p.joins[wire.StageHash(name)] = stage
+		}
+	}
 	for n := range cfg.Slots {
 		p.slots = append(p.slots, &slot{pool: p, place: cfg.Slot(n)})
 	}

@@ -14,8 +14,8 @@ import (
 type envelope struct {
 	loopback.Job
 	message transport.Message // as it came; render replaces the first frame
-	arrival uint64            // running number, by which jobs that come back are ordered
-	room    [96]byte
+	arrival uint64            // running number of those queued, by which jobs that come back are ordered
+	room    [120]byte
 }
 
 // Frames implements wire.Payload.
@@ -58,6 +58,13 @@ func (e *envelope) nameable() error {
 		return nil
 	}
 	return &MessageError{"job", fmt.Errorf("more than %d foreign bytes in the info frame", wire.MaxForeign)}
+}
+
+// enclose makes a message of a job that was made here.
+func enclose(job *loopback.Job) *envelope {
+	e := &envelope{Job: *job, message: append(transport.Message{nil}, job.Payload.Frames()...)}
+	e.Payload = e
+	return e
 }
 
 // render returns the message for a slot. It may be called again only when the

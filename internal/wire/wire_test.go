@@ -156,6 +156,13 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, g[name], s.AppendTo(nil))
 	}
+	short, err := wire.ParseStatus(g["status"][:28])
+	require.NoError(t, err)
+	whole, err := wire.ParseStatus(append(bytes.Clone(g["status"]), 1, 2, 3))
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, whole.Parts)
+	whole.Parts = 0
+	assert.Equal(t, short, whole, "as versions before and after this write it")
 	for _, name := range []string{"interrupt", "interrupt-prime"} {
 		k, err := wire.ParseInterrupt(g[name])
 		require.NoError(t, err)
@@ -169,7 +176,7 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		_, err := wire.ParseStatus(bad)
 		assert.Error(t, err)
 	}
-	_, err := wire.ParseInterrupt(make([]byte, 7))
+	_, err = wire.ParseInterrupt(make([]byte, 7))
 	assert.Error(t, err)
 }
 
