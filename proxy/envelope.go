@@ -14,7 +14,7 @@ type envelope struct {
 	loopback.Job
 	message transport.Message // as it came; render replaces the first frame
 	arrival uint64            // running number of those queued, by which jobs that come back are ordered
-	room    [120]byte
+	room    [112]byte
 }
 
 // Frames implements wire.Payload.
