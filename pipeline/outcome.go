@@ -208,7 +208,7 @@ func (s *slot) failure(c *call, err error) *Response {
 		log.Error("job too large to be forwarded")
 		return errorResponse(500, "the job is too large for the next stage (request "+id+")")
 	case errors.Is(err, errBusy):
-		log.Warn("job not forwarded")
+		s.pool.busy.Do(func() { log.Warn("job not forwarded") })
 		return errorResponse(503, "the next stage is busy (request "+id+")")
 	case c.ctx.ended.Load() && errors.Is(err, context.DeadlineExceeded):
 		return errorResponse(504, "the request took too long (request "+id+")")

@@ -63,6 +63,7 @@ type Pool struct {
 	slots []*slot
 	heard heard
 	lost  rate.Sometimes // log lines about answers that nobody took
+	busy  rate.Sometimes // and about next stages that take no job
 }
 
 // PoolStats counts a pool's work since it was made.
@@ -82,7 +83,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Slots == 0 {
 		cfg.Slots = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}}
+	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}, busy: rate.Sometimes{Interval: time.Second}}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
