@@ -57,7 +57,7 @@ var guests = map[string][]string{
 	"golang.org/x/term":              {"pipeline/daemon"},
 	"golang.org/x/sys":               {"internal/transport", "httpfront", "bench/..."},
 	"golang.org/x/sync":              {"loopback", "pipeline/cluster", "bench/..."},
-	"golang.org/x/time":              {"loopback", "pipeline", "bench/..."},
+	"golang.org/x/time":              {"loopback", "pipeline", "httpfront", "bench/..."},
 	"github.com/stretchr/testify":    {},
 	"go.uber.org/goleak":             {},
 	"pgregory.net/rapid":             {},

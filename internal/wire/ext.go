@@ -61,14 +61,16 @@ const (
 	TraceContext Tag = 3 // W3C trace context: version, trace-id, parent-id, flags: 26 bytes
 	Visits       Tag = 4 // up to 8 pairs (stage hash u32, visits u32), the latest visited last
 	Trail        Tag = 5 // up to 8 stage hashes u32, the latest last
-	PieceField   Tag = 6 // which part of a scattered job this is: see Piece
+	Foreign      Tag = 6 // the bytes of others that the extension stands in the place of, at most MaxForeign
+	PieceField   Tag = 7 // which part of a scattered job this is: see Piece
 )
 
-// Bounds of optional fields, chosen so that all together fit MaxInfo, but for
-// PieceField, for which Trail is cut short.
+// Bounds of optional fields, chosen so that all together fit MaxInfo; but
+// Foreign is there alone, and for PieceField Trail is cut short.
 const (
 	MaxFrontName = 28
 	MaxRequestID = 40
+	MaxForeign   = MaxInfo - extFixed - 2
 )
 
 const (

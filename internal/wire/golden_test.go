@@ -57,6 +57,12 @@ func goldens() map[string][]byte {
 		{Index: 1, State: wire.PartFailed, Code: 422, Payload: wire.Frames{[]byte("no number")}},
 		{Index: 2, State: wire.PartMissing},
 	}.Frames()
+	foreign, err := wire.ParseInfo(append(prime.AppendTo(nil), "foreign"...))
+	if err != nil {
+		panic(err)
+	}
+	enclosed := foreign
+	enclosed.Enclose()
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
@@ -74,6 +80,8 @@ func goldens() map[string][]byte {
 		"info-part":       part.AppendTo(nil),
 		"joined-table":    joined[0],
 		"joined-bytes":    joined[1],
+		"info-foreign":    foreign.AppendTo(nil),
+		"info-enclosed":   enclosed.AppendTo(nil),
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),

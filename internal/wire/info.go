@@ -190,3 +190,31 @@ func (i *Info) Extend() bool {
 	i.Ext, i.Extended = Ext{}, true
 	return true
 }
+
+// Enclose gives the frame an extension even if foreign bytes stand in its place:
+// they move into the field Foreign, from which Restore takes them back. It
+// reports whether they fit; if not the frame stays as it is.
+func (i *Info) Enclose() bool {
+	foreign := i.tail
+	switch {
+	case i.Extend():
+		return true
+	case len(foreign) > MaxForeign:
+		return false
+	}
+	i.tail = nil
+	i.Ext, i.Extended = Ext{}, true
+	return i.SetField(Foreign, foreign)
+}
+
+// Enclosed reports whether the frame's extension stands in the place of foreign
+// bytes.
+func (i *Info) Enclosed() bool { return i.Extended && i.Field(Foreign) != nil }
+
+// Restore undoes Enclose; other frames stay as they are.
+func (i *Info) Restore() {
+	if i.Enclosed() {
+		i.tail = i.Field(Foreign)
+		i.Ext, i.Extended = Ext{}, false
+	}
+}

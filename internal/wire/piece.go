@@ -33,7 +33,7 @@ func (p Policy) String() string {
 const MaxParts = 1 << 16
 
 // Piece is what the envelope of a part of a scattered job says of it: the
-// optional field 6.
+// optional field 7.
 //
 //	0 index u32   4 total u32   8 group u32   12 join u32   16 width u32
 //	20 timeout u32 (ms)         24 policy u8  25 flags u8   26 reserved u16

@@ -113,7 +113,14 @@ func (f *Front) Run(ctx context.Context) error {
 		background = append(background, f.serving(s.Run))
 	}
 	ready := []<-chan struct{}{f.collector.Ready(), f.publisher.Ready()}
-	return around(ctx, f.http.Run, ready, background...)
+	serve := func(ctx context.Context) error {
+		err := f.http.Run(ctx)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		_ = f.publisher.Flush(last) // whoever is stuck misses some interrupts
+		return err
+	}
+	return around(ctx, serve, ready, background...)
 }
 
 // serving returns run, to begin once requests are accepted: what cannot be
