@@ -24,6 +24,7 @@ const (
 	DefaultMaxHeaderBytes = 16 << 10
 	DefaultMaxTarget      = 8 << 10
 	DefaultMaxBody        = 10 << 20
+	DefaultMaxReceiving   = 256 << 20
 	DefaultMaxConns       = 10_000
 )
 
@@ -54,7 +55,8 @@ type Config struct {
 	Ready func() error
 	// Compat reports whether a prime_server worker may get the job: then
 	// PATCH, which kills one, is refused with 501, and header fields without a
-	// value, at which its parser throws, are left out. nil is never.
+	// value, at which its parser throws, are left out. nil is never. It goes
+	// with Stage; a Route says it for each request.
 	Compat func() bool
 
 	// Timeout is how long an answer may take before the client gets 504; a
@@ -89,6 +91,10 @@ type Config struct {
 	// MaxBody bounds a request's body in bytes, before it is read where its
 	// length is announced (413). Default DefaultMaxBody.
 	MaxBody int
+	// MaxReceiving bounds the bytes of all requests that are being received,
+	// announced lengths included, but for the first 32 KiB of each: more get 503.
+	// Default DefaultMaxReceiving. Those received are the Table's to bound.
+	MaxReceiving int64
 	// MaxConns bounds the open connections; more get 503 and are closed.
 	// Default DefaultMaxConns.
 	MaxConns int
@@ -106,12 +112,23 @@ type Route struct {
 	// Timeout is how long the answer may take; 0 is Config.Timeout, negative
 	// no limit.
 	Timeout time.Duration
-	// Repeatable says that the job may run twice, whatever its method. Safe
-	// methods (GET, HEAD, OPTIONS) always may.
-	Repeatable bool
+	// Repeat says whether the job may run twice after a loss.
+	Repeat Repeat
 	// Priority is the index of the job's priority class.
 	Priority uint8
+	// Compat is what Config.Compat reports, for this request.
+	Compat bool
 }
+
+// Repeat says whether a job may run twice.
+type Repeat uint8
+
+// The zero value is RepeatSafe.
+const (
+	RepeatSafe   Repeat = iota // with the safe methods: GET, HEAD, OPTIONS
+	RepeatAlways               // whatever the method
+	RepeatNever
+)
 
 // ConfigError says what is wrong with a Config.
 type ConfigError struct {
@@ -133,6 +150,7 @@ func (c *Config) Validate() error {
 	bad(err != nil, "Listen", fmt.Sprintf("%q is no host:port", c.Listen))
 	bad(c.Table == nil, "Table", "is missing")
 	bad(c.Stage == nil && c.Route == nil, "Stage", "neither Stage nor Route says where requests go")
+	bad(c.Compat != nil && c.Route != nil, "Compat", "is for Stage: a Route says it itself")
 	bad(c.Stage != nil && c.Route != nil, "Stage", "Stage and Route exclude one another")
 	bad(c.LivePath != "" && !strings.HasPrefix(c.LivePath, "/"), "LivePath", "does not start with /")
 	bad(c.ReadyPath != "" && !strings.HasPrefix(c.ReadyPath, "/"), "ReadyPath", "does not start with /")
@@ -144,6 +162,7 @@ func (c *Config) Validate() error {
 	bad(c.MaxHeaderBytes < 0, "MaxHeaderBytes", "is negative")
 	bad(c.MaxTarget < 0, "MaxTarget", "is negative")
 	bad(c.MaxBody < 0, "MaxBody", "is negative")
+	bad(c.MaxReceiving < 0, "MaxReceiving", "is negative")
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
 	return errors.Join(errs...)
 }
@@ -159,6 +178,7 @@ func (c Config) withDefaults() Config {
 	c.MaxHeaderBytes = orDefault(c.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	c.MaxTarget = orDefault(c.MaxTarget, DefaultMaxTarget)
 	c.MaxBody = orDefault(c.MaxBody, DefaultMaxBody)
+	c.MaxReceiving = orDefault(c.MaxReceiving, DefaultMaxReceiving)
 	c.MaxConns = orDefault(c.MaxConns, DefaultMaxConns)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -169,7 +189,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func orDefault[T int | time.Duration](v, d T) T {
+func orDefault[T int | int64 | time.Duration](v, d T) T {
 	if v == 0 {
 		return d
 	}

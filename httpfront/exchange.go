@@ -3,12 +3,14 @@ package httpfront
 import (
 	"errors"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 )
 
 // exchange is one request and its answer, on the goroutine of its connection.
@@ -51,20 +53,27 @@ func (x *exchange) end() {
 // serve sends the request through the pipeline. It returns an error if the
 // client has not been answered yet.
 func (x *exchange) serve() error {
-	compat := x.front.cfg.Compat()
-	if !implemented(x.ctx.Method(), compat) {
+	if !implemented(x.ctx.Method()) {
 		return errMethod
 	}
 	if len(x.ctx.Request.Header.RequestURI()) > x.front.cfg.MaxTarget {
 		return errTarget
 	}
-	req, err := httptext.FromFastHTTP(x.ctx, httptext.Options{DropEmpty: compat})
+	req, err := httptext.FromFastHTTP(x.ctx)
 	if err != nil {
 		return err
 	}
+	x.ctx.Request.ReleaseBody(uncounted) // req has its copy, which the table counts
+	x.conn.received.release()
 	route, err := x.route(req)
 	if err != nil {
 		return err
+	}
+	if route.Compat {
+		if req.Method == "PATCH" { // it aborts prime_server's workers
+			return errMethod
+		}
+		req.DropEmptyFields()
 	}
 	p, err := x.open(req, route.Timeout)
 	if err != nil {
@@ -81,21 +90,18 @@ func (x *exchange) serve() error {
 	return x.answer(answer.Payload)
 }
 
-// implemented reports whether requests with the method are served. PATCH
-// aborts prime_server's workers.
-func implemented(method []byte, compat bool) bool {
+// implemented reports whether requests with the method are served.
+func implemented(method []byte) bool {
 	switch string(method) {
-	case "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS":
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
 		return true
-	case "PATCH":
-		return !compat
 	}
 	return false
 }
 
 func (x *exchange) route(req *httptext.Request) (Route, error) {
 	if x.front.cfg.Route == nil {
-		return Route{Stage: x.front.cfg.Stage}, nil
+		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat()}, nil
 	}
 	route, err := x.front.cfg.Route(req)
 	if err != nil && !errors.As(err, new(*StatusError)) {
@@ -132,19 +138,33 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	if x.head {
 		info.Flags |= wire.Head
 	}
-	if route.Repeatable || safe(req.Method) {
+	if route.Repeat == RepeatAlways || route.Repeat == RepeatSafe && safe(req.Method) {
 		info.Flags |= wire.Repeatable
 	}
 	job := &loopback.Job{Info: *info, Payload: req, Size: req.Size()}
 	x.conn.await(p)
 	if err := route.Stage.Submit(job, nil); err != nil {
-		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err)
+		x.front.refused.log(x, err)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
 	x.conn.settled()
 	p.Release()
 	return answer, err
+}
+
+// refused logs jobs that a stage does not take, once a second: that happens under
+// load, or while a proxy is being replaced, and then to every request.
+type refused struct {
+	often rate.Sometimes
+	jobs  atomic.Uint64 // since the last line
+}
+
+func (r *refused) log(x *exchange, err error) {
+	r.jobs.Add(1)
+	r.often.Do(func() {
+		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
+	})
 }
 
 // safe reports whether the method is safe (RFC 9110, section 9.2.1), so that
@@ -202,8 +222,9 @@ func (x *exchange) hangUp() {
 }
 
 // id returns the request's id, as logs and error bodies show it. A request
-// refused before it was registered has one of its connection and its place
-// there.
+// refused before it was registered has one of its connection's number and its
+// place there, which is not fasthttp's: that has none for a request that could
+// not be read.
 func (x *exchange) id() string { return string(x.appendID(nil)) }
 
 // appendID writes a key as its String does, without allocating.
@@ -211,7 +232,9 @@ func (x *exchange) appendID(dst []byte) []byte {
 	if x.key == (wire.Key{}) {
 		dst = appendHex(dst, x.front.cfg.Table.Instance(), 16)
 		dst = append(dst, '-')
-		return appendHex(dst, x.ctx.ID(), 16)
+		dst = appendHex(dst, x.conn.number, 8)
+		dst = append(dst, '-')
+		return appendHex(dst, x.conn.asked, 8)
 	}
 	dst = appendHex(dst, x.key.Instance, 16)
 	dst = append(dst, '-')

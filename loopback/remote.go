@@ -15,8 +15,8 @@ import (
 // Remote is a stage in another process: a DEALER connection to its proxy. It
 // is a Stage and safe for concurrent use.
 type Remote struct {
-	dialer *transport.Dialer
-	table  *Table // told of jobs that got lost; nil in workers
+	line
+	table *Table // told of jobs that got lost; nil in workers
 
 	draining atomic.Bool // what the last status said
 
@@ -38,35 +38,32 @@ type RemoteState struct {
 // told of jobs submitted without a Notifier that got lost on their way; nil
 // where others submit.
 func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, error) {
-	o.Socket, o.TellWaiting = transport.Dealer, true
+	o.Socket = transport.Dealer
 	r := &Remote{table: table}
-	d, err := transport.NewDialer(endpoint, o, r)
-	if err != nil {
+	if err := r.dial(endpoint, o, r); err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
 	}
-	r.dialer = d
 	return r, nil
 }
 
 // Run keeps the connection until ctx ends, and joins what it started.
 func (r *Remote) Run(ctx context.Context) error { return r.dialer.Run(ctx) }
 
-// Flush waits until every job submitted so far has reached the kernel, or ctx ends.
-func (r *Remote) Flush(ctx context.Context) error { return r.dialer.Flush(ctx) }
+// Flush waits until every job has reached the kernel or got lost, or ctx ends. It
+// needs Run to be running.
+func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
 
-// Submit implements Stage. The error is that of transport.Dialer.Send, or, for a
-// front, ErrStageDraining.
+// Submit implements Stage. A job that gets lost with its connection is not sent
+// again: it might be done twice. The error is that of transport.Dialer.Send, or,
+// for a front, ErrStageDraining.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
 	if r.table != nil && r.draining.Load() {
 		return ErrStageDraining
 	}
-	frames := job.Payload.Frames()
-	m := make(transport.Message, 1, 1+len(frames))
-	m[0] = job.Info.AppendTo(make([]byte, 0, wire.MaxInfo))
 	if sent == nil && r.table != nil {
 		sent = &onItsWay{r.table, job.Info}
 	}
-	return r.dialer.Send(append(m, frames...), sent)
+	return r.send(&job.Info, job.Payload.Frames(), sent)
 }
 
 // onItsWay waits for a front's job to reach the kernel.
@@ -105,6 +102,7 @@ func (r *Remote) Prime() bool {
 func (r *Remote) PeerUp(p *transport.Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.up.Store(true)
 	r.state = RemoteState{Connected: true, Butterfly: p.Instance() != 0}
 	if !r.state.Butterfly {
 		r.prime = true
@@ -115,6 +113,7 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.up.Store(false)
 	r.state = RemoteState{}
 	r.draining.Store(false)
 }

@@ -63,6 +63,7 @@ type Pool struct {
 	slots []*slot
 	heard heard
 	lost  rate.Sometimes // log lines about answers that nobody took
+	busy  rate.Sometimes // and about next stages that take no job
 }
 
 // PoolStats counts a pool's work since it was made.
@@ -70,7 +71,8 @@ type PoolStats struct {
 	Slots  int
 	Jobs   uint64        // handled
 	Failed uint64        // of these, with an error or panic
-	Busy   time.Duration // spent in handlers, over all slots
+	Busy   time.Duration // spent in handlers that have returned, over all slots
+	Oldest time.Duration // for how long the longest of the running handlers has run
 }
 
 // NewPool validates cfg and starts nothing.
@@ -81,7 +83,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Slots == 0 {
 		cfg.Slots = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}}
+	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}, busy: rate.Sometimes{Interval: time.Second}}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -136,10 +138,12 @@ func (p *Pool) Interrupt(key wire.Key) {
 // Stats returns the counters.
 func (p *Pool) Stats() PoolStats {
 	stats := PoolStats{Slots: len(p.slots)}
+	now := time.Now()
 	for _, s := range p.slots {
 		stats.Jobs += s.jobs.Load()
 		stats.Failed += s.failed.Load()
 		stats.Busy += time.Duration(s.busy.Load())
+		stats.Oldest = max(stats.Oldest, s.since(now))
 	}
 	return stats
 }

@@ -20,6 +20,7 @@ type slot struct {
 
 	mu          sync.Mutex // guards the fields below
 	current     *call      // the job being done
+	began       time.Time  // current: when
 	holding     *call      // the job whose outcome place holds, or held last
 	interrupted bool       // current: by its front
 	stopped     bool       // the pool is being stopped hard
@@ -36,7 +37,7 @@ type call struct {
 	job  Job
 
 	outcome sync.Mutex      // guards the fields below
-	lost    int             // how often it got lost
+	told    bool            // the client is told that it got lost
 	answer  loopback.Answer // what was handed over last; without a payload: the job, to another stage
 	info    wire.Info       // its info frame
 }
@@ -74,10 +75,10 @@ func (s *slot) do(job *loopback.Job) {
 		s.deliver(job, c, Result{}, &StatusError{Status: 400, Message: "a job has at least one frame behind its info"})
 		return
 	}
-	if !s.begin(c) {
+	began := time.Now()
+	if !s.begin(c, began) {
 		return
 	}
-	began := time.Now()
 	result, err := Result{}, errGoexit
 	defer func() {
 		s.jobs.Add(1)
@@ -108,13 +109,13 @@ func (s *slot) handle(c *call) (r Result, err error) {
 }
 
 // begin makes c the current job, unless it has been interrupted already.
-func (s *slot) begin(c *call) bool {
+func (s *slot) begin(c *call, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pool.heard.has(c.key) {
 		return false
 	}
-	s.current, s.interrupted = c, false
+	s.current, s.began, s.interrupted = c, now, false
 	if s.stopped {
 		c.ctx.end(context.Canceled)
 	}
@@ -136,6 +137,16 @@ func (s *slot) interrupt(key wire.Key) {
 		s.interrupted = true
 		s.current.ctx.end(context.Canceled)
 	}
+}
+
+// since returns for how long the current job has been running, 0 without one.
+func (s *slot) since(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		return 0
+	}
+	return now.Sub(s.began)
 }
 
 func (s *slot) stop() {

@@ -16,6 +16,19 @@ import (
 // BalancerConfig configures a Balancer. The zero value is a plain FIFO
 // without bounds.
 type BalancerConfig struct {
+	// Stage is the stage's name: it leaves its trail in the envelopes of jobs.
+	// Empty: it leaves none.
+	Stage string
+	// MaxHops bounds how many stages a job may enter until it is in this one,
+	// this one included; 0: no bound.
+	MaxHops int
+	// MaxVisits bounds how often a job may enter this stage; 0: no bound. The
+	// envelope counts the visits of wire.MaxVisited stages that have such a
+	// bound: in a cycle of more MaxHops has to hold.
+	MaxVisits int
+	// Names are the names of the pipeline's stages by their wire.StageHash, for
+	// the text of a *LoopError, which shows others as hashes. It is not copied.
+	Names map[uint32]string
 	// MaxQueue bounds the jobs that wait, for jobs that come straight from a
 	// front; 0: no bound. Jobs between stages are never refused: pools that
 	// forward into their own full queue would deadlock, and what the fronts
@@ -51,12 +64,13 @@ type Assignment struct {
 
 // Balancer decides which slot does which job. It has no goroutine, clock,
 // socket or lock: its owner serializes the calls, and does what they return.
-// In steady state no call allocates.
+// In steady state no call allocates, but for jobs that go in cycles.
 //
 // Jobs are first in, first out. A slot has at most one job. After calls of
 // Idle, Submit and Requeue the owner calls Next until there is nothing more.
 type Balancer struct {
 	cfg        BalancerConfig
+	counter    counter
 	queue      queue
 	idle       idleList
 	candidates []Candidate // scratch for the Chooser
@@ -69,7 +83,7 @@ type Balancer struct {
 
 // NewBalancer returns a Balancer without jobs and slots.
 func NewBalancer(c BalancerConfig) *Balancer {
-	return &Balancer{cfg: c, queue: queue{skew: c.Skew.Microseconds()}}
+	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds()}}
 }
 
 // Join makes a slot, which gets nothing before it is Idle.
@@ -130,9 +144,10 @@ func (b *Balancer) free(s *Slot) {
 }
 
 // Submit queues a job that enters the stage, and counts the stage in its info
-// frame's hops. It returns a *QueueFullError for a job that comes straight
-// from a front when the queue has reached a bound; then the caller keeps the
-// job, unchanged.
+// frame. It returns a *QueueFullError for a job that comes straight from a front
+// when the queue has reached a bound; then the caller keeps the job, unchanged.
+// It returns a *LoopError for a job that has entered too many stages, or this
+// one too often: the caller keeps it, too, and is to tell its front.
 func (b *Balancer) Submit(job *loopback.Job) error {
 	// A job without extension has no hops: nothing says that it ever was
 	// admitted, so it counts as coming from a front.
@@ -141,10 +156,10 @@ func (b *Balancer) Submit(job *loopback.Job) error {
 			return err
 		}
 	}
-	if job.Info.Extended {
-		job.Info.Hops++
-		job.Info.Attempt = 0
+	if err := b.counter.enter(&job.Info); err != nil {
+		return err
 	}
+	job.Info.Attempt = 0
 	b.queue.push(job)
 	return nil
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -16,6 +17,8 @@ var (
 	ErrWorkerLost = errors.New("proxy: the worker was lost with the job")
 	// ErrUnfit says that a request would harm the only workers there are.
 	ErrUnfit = errors.New("proxy: the request is not for prime_server's workers")
+	// ErrLoop matches every *LoopError.
+	ErrLoop = errors.New("proxy: too many stages entered")
 	// ErrMessage matches every *MessageError.
 	ErrMessage = errors.New("proxy: bad message")
 	// ErrRunning is returned by a second call of Run.
@@ -50,6 +53,34 @@ func (e *MessageError) Unwrap() error { return e.Err }
 // Is makes errors.Is(err, ErrMessage) true.
 func (e *MessageError) Is(target error) bool { return target == ErrMessage }
 
+// LoopError says that a job entered too many stages, or one stage too often:
+// the job is refused.
+type LoopError struct {
+	Stage string   // the stage that refused it
+	What  string   // "hops", of the job, or "visits", of the stage
+	Count uint32   // this one included
+	Limit uint32   // the most allowed
+	Trail []string // the latest stages entered, the latest last
+}
+
+// Reason says it in one line, for the client.
+func (e *LoopError) Reason() string {
+	did := fmt.Sprintf("entered %d stages", e.Count)
+	if e.What == "visits" {
+		did = fmt.Sprintf("visited %s %d times", e.Stage, e.Count)
+	}
+	reason := fmt.Sprintf("the job %s, at most %d are allowed", did, e.Limit)
+	if len(e.Trail) > 0 {
+		reason += "; last stages: " + strings.Join(e.Trail, ", ")
+	}
+	return reason
+}
+
+func (e *LoopError) Error() string { return "proxy: " + e.Reason() }
+
+// Is makes errors.Is(err, ErrLoop) true.
+func (e *LoopError) Is(target error) bool { return target == ErrLoop }
+
 // refusalTable says what a client is told of an error. The first match counts.
 var refusalTable = []struct {
 	err    error
@@ -68,6 +99,10 @@ var refusalTable = []struct {
 // a stage's error: the one table for it, of this package's errors. Others are
 // 500.
 func Refusal(err error) (status int, reason string) {
+	var loop *LoopError
+	if errors.As(err, &loop) {
+		return 508, loop.Reason()
+	}
 	for _, r := range refusalTable {
 		if errors.Is(err, r.err) {
 			return r.status, r.reason

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -12,14 +14,17 @@ import (
 
 // LocalConfig configures a Local.
 type LocalConfig struct {
-	// Balancer holds the queue's bounds and the chooser. Its Skew is 0 where
-	// all fronts are in this process.
+	// Balancer names the stage, and holds the bounds and the chooser. Its Skew
+	// is 0 where all fronts are in this process.
 	Balancer BalancerConfig
 	// Refuse is given jobs that the stage took and no slot will get, with
-	// ErrExpired or ErrClosed. It is called without locks held, on the
-	// goroutine that noticed. Nil: they are dropped, which is right where the
-	// front's table sees to deadlines itself and is closed first.
+	// ErrExpired, ErrClosed or a *LoopError. It is called without locks held, on
+	// the goroutine that noticed. Nil: they are dropped, which is right where
+	// the front's table sees to deadlines itself and is closed first, and
+	// hops and visits have no bounds.
 	Refuse func(job *loopback.Job, err error)
+	// Logger gets jobs that went around too often; nil: nothing.
+	Logger *slog.Logger
 }
 
 // Local is a stage inside one process: the Balancer under a lock. Submit hands
@@ -29,6 +34,8 @@ type LocalConfig struct {
 // use.
 type Local struct {
 	refuse func(job *loopback.Job, err error)
+	log    *slog.Logger
+	loops  limiter       // jobs that went too far
 	closed chan struct{} // closed together with the stage
 
 	mu       sync.Mutex // guards the fields below and the slots' handles
@@ -44,25 +51,44 @@ func NewLocal(c LocalConfig) *Local {
 	if c.Refuse == nil {
 		c.Refuse = func(*loopback.Job, error) {}
 	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
 	return &Local{
 		refuse:   c.Refuse,
+		log:      c.Logger.With("stage", c.Balancer.Stage),
 		closed:   make(chan struct{}),
 		balancer: NewBalancer(c.Balancer),
 	}
 }
 
 // Submit implements loopback.Stage. The error is a *QueueFullError, or
-// ErrClosed after Close and, for jobs straight from a front, during Shutdown.
+// ErrClosed after Close and, for jobs straight from a front, during Shutdown. A
+// job that has gone around too often is taken, and refused.
 func (l *Local) Submit(job *loopback.Job, sent transport.Notifier) error {
-	slot, job, err := l.take(job)
+	slot, next, err := l.take(job)
 	if err != nil {
-		return err
+		return l.turnAway(job, sent, err)
 	}
 	if slot != nil {
 		// Outside the lock, which is safe: a slot that is not idle is not
 		// closed, and its channel has room for its one job.
-		slot.give <- job
+		slot.give <- next
 	}
+	if sent != nil {
+		sent.Sent(nil)
+	}
+	return nil
+}
+
+// turnAway refuses a job that has gone around too often, which is the stage's to
+// do; any other it leaves to its submitter.
+func (l *Local) turnAway(job *loopback.Job, sent transport.Notifier, err error) error {
+	if !errors.Is(err, ErrLoop) {
+		return err
+	}
+	l.loops.note(l.log, job, err)
+	l.refuse(job, err)
 	if sent != nil {
 		sent.Sent(nil)
 	}

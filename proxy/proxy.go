@@ -31,6 +31,7 @@ type Proxy struct {
 	cfg      Config
 	trouble  limiter // messages that were refused
 	lost     limiter // jobs that nobody could be told of
+	loops    limiter // jobs that went too far
 	ready    chan struct{}
 	stop     chan struct{} // closed once drained, or when Shutdown gives up
 	finished chan struct{} // closed at the end of Run

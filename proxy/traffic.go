@@ -43,7 +43,11 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.answer(&info, err)
 		}
 	}
-	p.refuseAll(p.submit(jobs))
+	refused := p.submit(jobs)
+	for _, r := range refused {
+		p.loops.note(p.cfg.Logger, r.job, r.err)
+	}
+	p.refuseAll(refused)
 }
 
 // refusal is a job that no worker gets, and why.
@@ -95,13 +99,18 @@ func (p *Proxy) assign(now time.Time) (refused []refusal) {
 	return refused
 }
 
-// fit makes a request fit for a prime_server worker. Only a front's jobs are
-// requests for certain; what stages send to one another is theirs to know.
+// fit makes a job fit for its slot. For a prime_server worker that means a
+// request, and only a front's jobs are requests for certain; what stages send to
+// one another is theirs to know.
 func (p *Proxy) fit(a Assignment) error {
-	if a.Slot.Kind() != Prime || p.cfg.ForPrime == nil || a.Job.Info.Hops > 1 {
+	e := a.Job.Payload.(*envelope)
+	if a.Slot.Kind() == Butterfly {
+		return e.nameable()
+	}
+	if p.cfg.ForPrime == nil || a.Job.Info.Hops > 1 {
 		return nil
 	}
-	m := a.Job.Payload.(*envelope).message
+	m := e.message
 	text, err := p.cfg.ForPrime(m[1])
 	if err == nil {
 		m[1] = text

@@ -20,11 +20,13 @@ var rewrite = flag.Bool("rewrite", false, "write what the transcripts in testdat
 // TestTranscripts plays testdata/*.txt. Every block is commands, one a line, a
 // line "----", and what the Balancer decided. Lines with # are comments.
 //
-//	config [max=N] [bytes=N] [skew=MS] [chooser]    a new Balancer; the chooser takes the slot whose beat is the job's key
+//	config [max=N] [bytes=N] [skew=MS] [chooser] [stage=NAME] [maxhops=N] [maxvisits=N]
+//	                                                a new Balancer; the chooser takes the slot whose beat is the job's key
 //	join SLOT prime|butterfly
 //	beat SLOT [text=BYTES] [done=KEY]
 //	withdraw SLOT [done=KEY]
-//	submit KEY [hops=N] [size=N] [deadline=MS] [plain]    plain: without extension
+//	submit KEY [hops=N] [size=N] [deadline=MS] [plain] [way=NAME,…]
+//	                                                plain: without extension; way: stages entered and counted before
 //	requeue KEY
 //	next [now=MS]                                   assignments until there is none
 //	cancel KEY | expire now=MS | leave SLOT | clear | state
@@ -147,6 +149,10 @@ func (p *player) runJobs(t *testing.T, command, name string, args map[string]str
 
 func (p *player) configure(args map[string]string) {
 	c := BalancerConfig{
+		Stage:         args["stage"],
+		MaxHops:       number(args["maxhops"]),
+		MaxVisits:     number(args["maxvisits"]),
+		Names:         map[uint32]string{wire.StageHash("a"): "a", wire.StageHash("b"): "b"},
 		MaxQueue:      number(args["max"]),
 		MaxQueueBytes: int64(number(args["bytes"])),
 		Skew:          time.Duration(number(args["skew"])) * time.Millisecond,
@@ -258,6 +264,14 @@ func jobOf(key string, args map[string]string) *loopback.Job {
 	job.Info.Instance, job.Info.Hops = k.Instance, uint32(number(args["hops"]))
 	if d := number(args["deadline"]); d != 0 {
 		job.Info.SetDeadline(time.UnixMilli(int64(d)))
+	}
+	if way := args["way"]; way != "" {
+		var w wire.Way
+		for stage := range strings.SplitSeq(way, ",") {
+			w.Enter(wire.StageHash(stage), true)
+			job.Info.Hops++
+		}
+		job.Info.Way = &w
 	}
 	return job
 }

@@ -14,7 +14,7 @@ const browser = "GET /is_prime?possible_prime=3 HTTP/1.1\r\nHost: localhost:8002
 
 func TestAllocs(t *testing.T) {
 	ctx := read(t, browser)
-	r, err := FromFastHTTP(ctx, Options{})
+	r, err := FromFastHTTP(ctx)
 	require.NoError(t, err)
 	text := r.Frames()[0]
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n17")
@@ -23,7 +23,7 @@ func TestAllocs(t *testing.T) {
 		max  float64
 		do   func()
 	}{
-		{"FromFastHTTP", 2, func() { _, _ = FromFastHTTP(ctx, Options{}) }},
+		{"FromFastHTTP", 2, func() { _, _ = FromFastHTTP(ctx) }},
 		{"ParseRequest", 1, func() { _, _ = ParseRequest(text) }},
 		{"Request.Frames", 0, func() { r.Frames() }},
 		{"Query", 0, func() { r.Query("possible_prime") }},
@@ -37,7 +37,7 @@ func BenchmarkFromFastHTTP(b *testing.B) {
 	ctx := read(b, browser)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _ = FromFastHTTP(ctx, Options{})
+		_, _ = FromFastHTTP(ctx)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestFromFastHTTP(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx := read(t, tt.in)
-			r, err := FromFastHTTP(ctx, Options{})
+			r, err := FromFastHTTP(ctx)
 			require.NoError(t, err)
 			require.Equal(t, tt.want, string(r.Frames()[0]))
 			require.Equal(t, len(tt.want), r.Size())
@@ -49,7 +49,7 @@ func TestFromFastHTTP(t *testing.T) {
 func TestFromFastHTTPKeepsNothing(t *testing.T) {
 	const text = "POST /abc HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
 	ctx := read(t, text)
-	r, err := FromFastHTTP(ctx, Options{})
+	r, err := FromFastHTTP(ctx)
 	require.NoError(t, err)
 	ctx.Request.Reset()
 	require.NoError(t, ctx.Request.Read(bufio.NewReader(strings.NewReader(strings.NewReplacer("abc", "xyz", "Host: h", "Host: i").Replace(text)))))
@@ -58,10 +58,12 @@ func TestFromFastHTTPKeepsNothing(t *testing.T) {
 	require.Equal(t, "abc", string(r.Body))
 }
 
-func TestFromFastHTTPDropEmpty(t *testing.T) {
-	r, err := FromFastHTTP(read(t, "GET / HTTP/1.1\r\nHost: h\r\nX-Empty: \t\r\n\r\n"), Options{DropEmpty: true})
+func TestDropEmptyFields(t *testing.T) {
+	r, err := FromFastHTTP(read(t, "GET / HTTP/1.1\r\nHost: h\r\nX-Empty: \t\r\nA: b\r\n\r\n"))
 	require.NoError(t, err)
-	require.Equal(t, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", string(r.Frames()[0]))
+	require.True(t, r.DropEmptyFields())
+	require.False(t, r.DropEmptyFields())
+	require.Equal(t, "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n", string(r.Frames()[0]))
 }
 
 // What fasthttp lets pass, and others would read in another way.
@@ -73,12 +75,12 @@ func TestFromFastHTTPRefuses(t *testing.T) {
 		"both":          "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := FromFastHTTP(read(t, text), Options{})
+			_, err := FromFastHTTP(read(t, text))
 			var syntax *SyntaxError
 			require.ErrorAs(t, err, &syntax)
 		})
 	}
-	_, err := FromFastHTTP(read(t, "GET / HTTP/2.0\r\nHost: h\r\n\r\n"), Options{})
+	_, err := FromFastHTTP(read(t, "GET / HTTP/2.0\r\nHost: h\r\n\r\n"))
 	var version *VersionError
 	require.ErrorAs(t, err, &version)
 	require.Equal(t, "HTTP/2.0", version.Version)

@@ -2,13 +2,6 @@ package httptext
 
 import "github.com/valyala/fasthttp"
 
-// Options of FromFastHTTP.
-type Options struct {
-	// DropEmpty leaves out header fields without a value, at which
-	// prime_server's parser throws.
-	DropEmpty bool
-}
-
 // FromFastHTTP copies the request of ctx into one buffer of HTTP text, of
 // which the request's fields are views; nothing of ctx is kept. The target is
 // raw, header lines are as the client sent them but for those that end here
@@ -18,7 +11,7 @@ type Options struct {
 // another way: folded lines, blanks in names, Transfer-Encoding that is not
 // chunked or comes with a Content-Length (RFC 9112, sections 5.2 and 6.1). The
 // error is a *SyntaxError or *VersionError.
-func FromFastHTTP(ctx *fasthttp.RequestCtx, o Options) (*Request, error) {
+func FromFastHTTP(ctx *fasthttp.RequestCtx) (*Request, error) {
 	h := &ctx.Request.Header
 	minor, err := parseVersion(h.Protocol())
 	if err != nil {
@@ -34,9 +27,9 @@ func FromFastHTTP(ctx *fasthttp.RequestCtx, o Options) (*Request, error) {
 	text[len(text)-3] += byte(minor)
 	head := len(text)
 
-	text, f, err := appendFields(text, raw, o, &framing{})
+	text, f, err := appendFields(text, raw, &framing{})
 	if err == nil && f.named != "" {
-		text, f, err = appendFields(text[:head], raw, o, &f)
+		text, f, err = appendFields(text[:head], raw, &f)
 	}
 	if err != nil {
 		return nil, err
@@ -68,7 +61,7 @@ func (r *Request) views(text []byte, target, length, head int) *Request {
 // appendFields appends the fields of raw that travel. Those that Connection
 // names are known only at the end; a second call with what the first found
 // leaves them out.
-func appendFields(dst, raw []byte, o Options, known *framing) ([]byte, framing, error) {
+func appendFields(dst, raw []byte, known *framing) ([]byte, framing, error) {
 	var f framing
 	b := block{text: raw}
 	for len(raw) > 0 {
@@ -87,7 +80,7 @@ func appendFields(dst, raw []byte, o Options, known *framing) ([]byte, framing, 
 			}
 			continue
 		}
-		if len(value) == 0 && o.DropEmpty || known.named != "" && known.names(name) {
+		if known.named != "" && known.names(name) {
 			continue
 		}
 		dst = appendField(dst, name, value)

@@ -71,14 +71,14 @@ func FuzzFromFastHTTP(f *testing.F) {
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\nConnection: A\r\n\r\n",
 	} {
-		f.Add([]byte(s), false)
+		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, in []byte, drop bool) {
+	f.Fuzz(func(t *testing.T, in []byte) {
 		var ctx fasthttp.RequestCtx
 		if ctx.Request.ReadLimitBody(bufio.NewReader(bytes.NewReader(in)), 1<<16) != nil {
 			return
 		}
-		r, err := FromFastHTTP(&ctx, Options{DropEmpty: drop})
+		r, err := FromFastHTTP(&ctx)
 		if err != nil {
 			return
 		}

@@ -48,6 +48,17 @@ func (r *Request) Header() Header {
 // SetHeader replaces the header fields.
 func (r *Request) SetHeader(h Header) { r.header, r.parsed, r.replaced = h, true, true }
 
+// DropEmptyFields leaves out header fields without a value, at which
+// prime_server's parser throws, and reports whether there were any.
+func (r *Request) DropEmptyFields() bool {
+	kept := slices.DeleteFunc(slices.Clone(r.Header()), func(f Field) bool { return f.Value == "" })
+	if len(kept) == len(r.Header()) {
+		return false
+	}
+	r.SetHeader(kept)
+	return true
+}
+
 // Connection reports what the client's Connection field asked for; both are
 // false where it had none.
 func (r *Request) Connection() (keepAlive, close bool) { return r.keepAlive, r.close }

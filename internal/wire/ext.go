@@ -43,6 +43,10 @@ type Ext struct {
 	Slot     uint16 // the slot that a proxy chose, of the worker it sends to
 	reserved uint16
 	fields   []byte
+
+	// Way, if not nil, is written in place of the optional fields Visits and
+	// Trail. Copies of the frame share it: it must not be changed any more.
+	Way *Way
 }
 
 // Tag names an optional field of the extension.
@@ -53,14 +57,17 @@ const (
 	FrontName    Tag = 1 // name of the front, at most MaxFrontName bytes
 	RequestID    Tag = 2 // the id of the request where the front did not make it, at most MaxRequestID bytes
 	TraceContext Tag = 3 // W3C trace context: version, trace-id, parent-id, flags: 26 bytes
-	Visits       Tag = 4 // up to 8 pairs (stage hash u32, visits u32)
+	Visits       Tag = 4 // up to 8 pairs (stage hash u32, visits u32), the latest visited last
 	Trail        Tag = 5 // up to 8 stage hashes u32, the latest last
+	Foreign      Tag = 6 // the bytes of others that the extension stands in the place of, at most MaxForeign
 )
 
-// Bounds of optional fields, chosen so that all together fit MaxInfo.
+// Bounds of optional fields, chosen so that all together fit MaxInfo; but
+// Foreign is there alone.
 const (
 	MaxFrontName = 28
 	MaxRequestID = 40
+	MaxForeign   = MaxInfo - extFixed - 2
 )
 
 const (
@@ -115,7 +122,18 @@ func (e *Ext) appendTo(dst []byte) []byte {
 	dst = le.AppendUint32(dst, e.Part)
 	dst = le.AppendUint16(dst, e.Slot)
 	dst = le.AppendUint16(dst, e.reserved)
-	return append(dst, e.fields...)
+	if e.Way == nil {
+		return append(dst, e.fields...)
+	}
+	begin := len(dst)
+	for at := 0; at < len(e.fields); {
+		next := at + 2 + int(e.fields[at+1])
+		if tag := Tag(e.fields[at]); tag != Visits && tag != Trail {
+			dst = append(dst, e.fields[at:next]...)
+		}
+		at = next
+	}
+	return e.Way.appendTo(dst, MaxInfo-extFixed-(len(dst)-begin))
 }
 
 // SetDeadline stores t; the zero time is no deadline.
@@ -136,7 +154,7 @@ func (e *Ext) DeadlineTime() (time.Time, bool) {
 }
 
 // Field returns the value of an optional field, or nil. The bytes belong to
-// the frame: do not change them.
+// the frame: do not change them. Visits and Trail are better had from ReadWay.
 func (e *Ext) Field(tag Tag) []byte {
 	for at := 0; at < len(e.fields); {
 		n := int(e.fields[at+1])

@@ -42,6 +42,19 @@ func goldens() map[string][]byte {
 	extended.Extend()
 	extended.Instance = job.Instance
 	full := fullInfo(extended)
+	cyclic := extended
+	var way wire.Way
+	way.Enter(wire.StageHash("parse"), false)
+	for cyclic.Hops = 1; cyclic.Hops < 4; cyclic.Hops++ {
+		way.Enter(wire.StageHash("compute"), true)
+	}
+	cyclic.Way = &way
+	foreign, err := wire.ParseInfo(append(prime.AppendTo(nil), "foreign"...))
+	if err != nil {
+		panic(err)
+	}
+	enclosed := foreign
+	enclosed.Enclose()
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
@@ -55,6 +68,9 @@ func goldens() map[string][]byte {
 		"info-prime-200":  answered.AppendTo(nil),
 		"info-extended":   extended.AppendTo(nil),
 		"info-full":       full.AppendTo(nil),
+		"info-cycle":      cyclic.AppendTo(nil),
+		"info-foreign":    foreign.AppendTo(nil),
+		"info-enclosed":   enclosed.AppendTo(nil),
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),

@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -51,24 +49,9 @@ func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
-	defer twiceTheCores()()
+	defer adaptProcess(whole.Stats)()
 	defer announce(whole, log)()
 	return serve(ctx, whole, f.http.drain, log)
-}
-
-// twiceTheCores lets front and handlers of one process run in twice as many
-// threads as there are cores, unless GOMAXPROCS says otherwise. Where handlers
-// that compute have all threads, the runtime looks for requests and answers on
-// connections every 10 ms only; with threads to spare one always waits for
-// them, and the kernel lets it run as soon as they come (ADR 0020). Call it
-// when the workers of each stage have been counted.
-func twiceTheCores() (restore func()) {
-	if os.Getenv("GOMAXPROCS") != "" {
-		return func() {}
-	}
-	cores := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(2 * cores)
-	return func() { runtime.GOMAXPROCS(cores) }
 }
 
 // server is a part that serves HTTP.

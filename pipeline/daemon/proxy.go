@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
-	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,15 +104,6 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 		log.Info("serving", "upstream", up, "downstream", down)
 	})()
 	return serve(ctx, p, f.drain, log)
-}
-
-// oneCore keeps a proxy on one core unless GOMAXPROCS says otherwise: its work
-// is in one place anyhow, and waking a second thread for a few microseconds of
-// it costs more processor time than it saves.
-func oneCore() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(1)
-	}
 }
 
 // fronts returns the endpoints as the loopback wants them.

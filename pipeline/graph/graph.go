@@ -1,0 +1,194 @@
+package graph
+
+import "time"
+
+// DefaultListen is where a front listens whose file does not say it.
+const DefaultListen = "127.0.0.1:8002"
+
+// loneFront is the name of a front that has none.
+const loneFront = "front"
+
+// DefaultMaxHops is how many stages a job may enter unless the file says it:
+// enough for any cycle that is meant, and an end for those that are not.
+const DefaultMaxHops = 1_000_000
+
+// Never is a duration that does not end.
+const Never time.Duration = -1
+
+// Graph is a service, in the order of its files.
+type Graph struct {
+	// Fronts has one named "front" unless the file names them.
+	Fronts []Front
+	Routes []Route
+	Stages []Stage
+	Limits Limits
+	// Warnings are what Load found that may be meant.
+	Warnings []Problem
+}
+
+// Front is an HTTP server. The zero value of a number, size or duration stands
+// for the default of httpfront or loopback; Never is no limit.
+type Front struct {
+	Name string
+	// Listen is the address for HTTP as host:port, with an empty host for
+	// every address. Load fills in DefaultListen.
+	Listen string
+	// Loopback is where answers come in, Interrupt where workers and proxies
+	// hear of clients that left.
+	Loopback, Interrupt Endpoint
+	// Timeout is how long an answer may take; it may be Never.
+	Timeout time.Duration
+	// HeaderTimeout, BodyTimeout, IdleTimeout and WriteTimeout bound what a
+	// client may take for a request's head, its body, between requests, and to
+	// take 256 KiB of an answer.
+	HeaderTimeout, BodyTimeout, IdleTimeout, WriteTimeout time.Duration
+	// HalfCloseGrace is how long a client that closed its side still gets its
+	// answer: Never is for ever, a nanosecond stands for not at all.
+	HalfCloseGrace time.Duration
+	// DrainTimeout is how long stopping may take.
+	DrainTimeout time.Duration
+	// MaxBody and MaxHeader bound a request, in bytes; MaxPendingBytes all that
+	// wait for an answer.
+	MaxBody, MaxHeader, MaxPendingBytes Size
+	// MaxTarget bounds the request target, in bytes.
+	MaxTarget int
+	// MaxPending bounds the requests that wait for an answer, MaxConns the
+	// open connections.
+	MaxPending, MaxConns int
+	// Live and Ready are the paths of the health checks; "" is none. Load fills
+	// in /livez and /readyz where the file says nothing.
+	Live, Ready string
+	// AccessLog is the file for a line per answer: "-" is the standard output,
+	// "" none.
+	AccessLog string
+
+	Position Position
+	origin
+}
+
+// Route says which requests go to a stage. Routes are tried in order, and the
+// first that matches takes the request. What is empty matches everything.
+type Route struct {
+	// Path is the whole path of the request, or Prefix its beginning; one of
+	// them is set. A Prefix without a slash at its end matches at the borders
+	// of segments: /a matches /a and /a/b, not /ab.
+	Path, Prefix string
+	// Host is the name asked for, without port; *.example.com is every name
+	// below example.com.
+	Host string
+	// Methods are those taken; GET stands for HEAD too.
+	Methods []string
+	// Header are fields that the request has, with exactly these values.
+	Header map[string]string
+	// Stage takes the request.
+	Stage string
+	// Timeout is how long the answer may take: 0 is the front's, or Never.
+	Timeout time.Duration
+	// Priority names the class of the jobs; "" is the default one.
+	Priority string
+	// Repeat says whether a job that may have run can be run again.
+	Repeat Repeat
+
+	Position Position
+	origin
+}
+
+// Repeat says whether jobs may run twice after a loss.
+type Repeat string
+
+// What a route may say. The zero value is RepeatSafe.
+const (
+	RepeatSafe   Repeat = "safe"   // those of GET, HEAD and OPTIONS may
+	RepeatAlways Repeat = "always" // all may
+	RepeatNever  Repeat = "never"  // none may
+)
+
+// Stage is a pool of workers behind a queue. Exactly one of Worker, Command,
+// Compat and External says who works.
+type Stage struct {
+	Name string
+	// Upstream is where jobs come in, Downstream where workers connect.
+	Upstream, Downstream Endpoint
+	// Worker is the name under which a Go handler is registered.
+	Worker string
+	// Command is a worker program with its arguments; Env is added to its
+	// environment.
+	Command []string
+	Env     map[string]string
+	// Compat is CompatPrimeServer where the workers are prime_server's.
+	Compat string
+	// External says that the workers are started by somebody else.
+	External bool
+	// Count is the number of jobs that Worker does at a time, or of processes
+	// of Command. 0: one per core for Worker, one for Command.
+	Count int
+	// Next names the stages to which jobs may be forwarded.
+	Next []string
+	// MaxVisits bounds how often one job enters the stage; 0 is no bound but
+	// Limits.MaxHops.
+	MaxVisits int
+	// MaxQueue and MaxQueueBytes bound the jobs of fronts that wait for a
+	// worker; those of other stages always may.
+	MaxQueue      int
+	MaxQueueBytes Size
+	// Gather says when the parts of a scattered job are joined here; "" is a
+	// stage that joins nothing.
+	Gather Gather
+	// GatherTimeout is how long parts may take; 0 is the job's deadline.
+	GatherTimeout time.Duration
+
+	Position Position
+	origin
+}
+
+// CompatPrimeServer is the Compat of a stage whose workers are prime_server's.
+const CompatPrimeServer = "prime_server"
+
+// Gather is a policy for parts that fail.
+type Gather string
+
+// The policies.
+const (
+	GatherAll        Gather = "all"         // one failed part fails the job
+	GatherAny        Gather = "any"         // the first good part is enough
+	GatherBestEffort Gather = "best_effort" // what came in time is joined
+)
+
+// Limits bound every job.
+type Limits struct {
+	// MaxHops is how many stages a job may enter. Load fills in DefaultMaxHops.
+	MaxHops int
+
+	Position Position
+	origin
+}
+
+// Endpoint is where a socket is: what its owner binds, and what everybody else
+// connects to, as tcp://host:port or ipc://path. Both are empty where the file
+// says nothing.
+type Endpoint struct {
+	Bind, Connect string
+}
+
+// IsZero reports whether the file says nothing.
+func (e Endpoint) IsZero() bool { return e == Endpoint{} }
+
+// Front returns the front of a name.
+func (g *Graph) Front(name string) (*Front, bool) {
+	for i := range g.Fronts {
+		if g.Fronts[i].Name == name {
+			return &g.Fronts[i], true
+		}
+	}
+	return nil, false
+}
+
+// Stage returns the stage of a name.
+func (g *Graph) Stage(name string) (*Stage, bool) {
+	for i := range g.Stages {
+		if g.Stages[i].Name == name {
+			return &g.Stages[i], true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,155 @@
+package graph
+
+import (
+	"math"
+	"time"
+)
+
+// The tables of keys, one for each mapping of the file.
+
+func frontKeys() []key[Front] {
+	positive := span{least: time.Nanosecond}.kind()
+	return []key[Front]{
+		field("listen", address(), func(f *Front) *string { return &f.Listen }, DefaultListen,
+			"address for HTTP, host:port; :port is every address"),
+		field("loopback", endpoints(), func(f *Front) *Endpoint { return &f.Loopback }, "",
+			"endpoint where answers come in"),
+		field("interrupt", endpoints(), func(f *Front) *Endpoint { return &f.Interrupt }, "",
+			"endpoint where workers and proxies hear of clients that left"),
+		field("timeout", span{least: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.Timeout }, "60s",
+			"how long an answer may take (504), or never"),
+		field("header_timeout", positive, func(f *Front) *time.Duration { return &f.HeaderTimeout }, "10s",
+			"how long a request's head may take once it has begun (408)"),
+		field("body_timeout", positive, func(f *Front) *time.Duration { return &f.BodyTimeout }, "60s",
+			"how long a request's body may take (408)"),
+		field("idle_timeout", positive, func(f *Front) *time.Duration { return &f.IdleTimeout }, "75s",
+			"how long a connection may be idle between requests"),
+		field("write_timeout", positive, func(f *Front) *time.Duration { return &f.WriteTimeout }, "20s",
+			"how long a client may take to accept 256 KiB of an answer"),
+		field("half_close_grace", span{zero: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.HalfCloseGrace }, "100ms",
+			"how long a client that closed its side still gets its answer; 0s is not at all, never for ever"),
+		field("drain_timeout", positive, func(f *Front) *time.Duration { return &f.DrainTimeout }, "28s",
+			"how long stopping may take"),
+		field("max_body", sizes[Size](1, math.MaxInt32), func(f *Front) *Size { return &f.MaxBody }, "10MiB",
+			"largest request body (413)"),
+		field("max_header", sizes[Size](256, 16<<20), func(f *Front) *Size { return &f.MaxHeader }, "16KiB",
+			"largest request head (431)"),
+		field("max_target", sizes[int](16, 16<<20), func(f *Front) *int { return &f.MaxTarget }, "8KiB",
+			"longest request target (414)"),
+		field("max_pending", whole(1, math.MaxInt32), func(f *Front) *int { return &f.MaxPending }, "10000",
+			"most requests that wait for an answer (503)"),
+		field("max_pending_bytes", sizes[Size](1, math.MaxInt64), func(f *Front) *Size { return &f.MaxPendingBytes }, "256MiB",
+			"most bytes of those requests (503)"),
+		field("max_conns", whole(1, math.MaxInt32), func(f *Front) *int { return &f.MaxConns }, "10000",
+			"most open connections (503)"),
+		field("live", healthPath(), func(f *Front) *string { return &f.Live }, "/livez",
+			"path of the liveness check; \"\" is none"),
+		field("ready", healthPath(), func(f *Front) *string { return &f.Ready }, "/readyz",
+			"path of the readiness check; \"\" is none"),
+		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
+			"file for a line per answer, - for the standard output"),
+	}
+}
+
+func fileName(s string) (string, *flaw) {
+	for _, c := range []byte(s) {
+		if c == 0 {
+			return "", flawf("", "a zero byte")
+		}
+	}
+	return s, nil
+}
+
+func endpointKeys() []key[Endpoint] {
+	return []key[Endpoint]{
+		field("bind", bindable(), func(e *Endpoint) *string { return &e.Bind }, "",
+			"endpoint that its owner binds; tcp://*:port is every IPv4 address").must(),
+		field("connect", connectable(), func(e *Endpoint) *string { return &e.Connect }, "",
+			"endpoint that the others connect to").must(),
+	}
+}
+
+func routeKeys() []key[Route] {
+	return []key[Route]{
+		field("path", urlPath(), func(r *Route) *string { return &r.Path }, "",
+			"the whole path of the request"),
+		field("prefix", urlPath(), func(r *Route) *string { return &r.Prefix }, "",
+			"the beginning of the path, in whole segments; / is every path"),
+		field("host", hostPatterns(), func(r *Route) *string { return &r.Host }, "",
+			"host name, or *.example.com for all names below one"),
+		field("methods", list(method(), true), func(r *Route) *[]string { return &r.Methods }, "",
+			"methods taken; GET stands for HEAD too; absent: all"),
+		field("header", headers(), func(r *Route) *map[string]string { return &r.Header }, "",
+			"header fields that the request has, with exactly these values"),
+		field("stage", name(maxName), func(r *Route) *string { return &r.Stage }, "",
+			"stage that takes the request").must(),
+		field("timeout", span{least: time.Nanosecond, never: true}.kind(), func(r *Route) *time.Duration { return &r.Timeout }, "",
+			"how long the answer may take (504), or never; absent: the front's"),
+		field("priority", name(maxName), func(r *Route) *string { return &r.Priority }, "",
+			"class of the jobs, like batch"),
+		field("repeat", oneOf(RepeatSafe, RepeatAlways, RepeatNever), func(r *Route) *Repeat { return &r.Repeat }, string(RepeatSafe),
+			"which jobs may run twice after a loss: those of safe methods, always, never"),
+	}
+}
+
+func stageKeys() []key[Stage] {
+	return []key[Stage]{
+		field("upstream", endpoints(), func(s *Stage) *Endpoint { return &s.Upstream }, "",
+			"endpoint where jobs of fronts and other stages come in"),
+		field("downstream", endpoints(), func(s *Stage) *Endpoint { return &s.Downstream }, "",
+			"endpoint where the stage's workers connect"),
+		field("worker", word("the name of a worker", schema{"type": "string", "minLength": 1}, notEmpty), func(s *Stage) *string { return &s.Worker }, "",
+			"Go worker, by the name it was registered under"),
+		field("command", program(), func(s *Stage) *[]string { return &s.Command }, "",
+			"worker program with its arguments, started and watched"),
+		field("env", environment(), func(s *Stage) *map[string]string { return &s.Env }, "",
+			"environment variables for command"),
+		field("compat", oneOf(CompatPrimeServer), func(s *Stage) *string { return &s.Compat }, "",
+			"workers of another project connect here: prime_server"),
+		field("external", truth(), func(s *Stage) *bool { return &s.External }, "",
+			"the stage's workers are started elsewhere"),
+		field("count", whole(1, 4096), func(s *Stage) *int { return &s.Count }, "",
+			"jobs that worker does at a time (default: one per core), or processes of command (default: 1)"),
+		field("next", list(name(maxName), true), func(s *Stage) *[]string { return &s.Next }, "",
+			"stages to which jobs may be forwarded; the stage's own name is a cycle"),
+		field("max_visits", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxVisits }, "",
+			"how often one job may enter the stage (508)"),
+		field("max_queue", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxQueue }, "50000",
+			"most jobs of fronts that wait for a worker (503)"),
+		field("max_queue_bytes", sizes[Size](1, math.MaxInt64), func(s *Stage) *Size { return &s.MaxQueueBytes }, "1GiB",
+			"most bytes of those jobs (503)"),
+		field("gather", oneOf(GatherAll, GatherAny, GatherBestEffort), func(s *Stage) *Gather { return &s.Gather }, "",
+			"the stage joins the parts of scattered jobs: all of them, any one, or what came in time"),
+		field("gather_timeout", span{least: time.Nanosecond}.kind(), func(s *Stage) *time.Duration { return &s.GatherTimeout }, "",
+			"how long the parts may take; absent: the job's deadline"),
+	}
+}
+
+// program is a program's name with its arguments.
+func program() kind[[]string] {
+	k := list(anyText(), false)
+	read := k.read
+	k.read = func(c cursor) ([]string, bool) {
+		before := len(c.r.problems)
+		words, ok := read(c)
+		if ok && before == len(c.r.problems) && words[0] == "" {
+			c.problem("the program has no name", "")
+		}
+		return words, ok
+	}
+	return k
+}
+
+func notEmpty(s string) (string, *flaw) {
+	if s == "" {
+		return "", flawf("", "the name is empty")
+	}
+	return s, nil
+}
+
+func limitsKeys() []key[Limits] {
+	return []key[Limits]{
+		field("max_hops", whole(1, math.MaxInt32), func(l *Limits) *int { return &l.MaxHops }, "1000000",
+			"how many stages a job may enter (508)"),
+	}
+}
