@@ -20,7 +20,14 @@ const tick = 10 * time.Millisecond
 // cpuTime returns the processor time that a process has used.
 func cpuTime(t *testing.T, p *process) time.Duration {
 	t.Helper()
-	text := proc(t, p, "stat")
+	return cpuOf(t, p.cmd.Process.Pid)
+}
+
+func cpuOf(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(t, err)
+	text := string(stat)
 	// The name in parentheses may hold blanks; utime and stime are the 12th
 	// and 13th field behind it.
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])

@@ -109,7 +109,15 @@ func freePort(t *testing.T) int {
 // run starts the daemon with arguments.
 func (r *rig) run(name string, args ...string) *process {
 	r.t.Helper()
-	return start(r.t, name, exec.Command(binary, args...))
+	return r.runWith(nil, name, args...)
+}
+
+// runWith is run with more in the environment.
+func (r *rig) runWith(env []string, name string, args ...string) *process {
+	r.t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return start(r.t, name, cmd)
 }
 
 // imitate starts one of the imitators.

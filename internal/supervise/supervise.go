@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,9 +59,11 @@ type Config struct {
 type Keeper struct {
 	cfg  Config
 	log  *slog.Logger
-	stop chan struct{}
-	once sync.Once // closes stop
-	done chan struct{}
+	stop chan struct{} // closed by Shutdown
+	once sync.Once     // closes stop
+	done chan struct{} // closed at the end of Run
+
+	began atomic.Bool // Run was called
 }
 
 // FinalError says that the program ended in a way that makes another try
@@ -101,8 +104,11 @@ func orDefault(d, def time.Duration) time.Duration {
 
 // Run keeps the program running until Shutdown, or until ctx ends: then it is
 // killed. It returns nil, or a *FinalError. The program has ended when it
-// returns. It may run once.
+// returns. It may run once; after a Shutdown it starts nothing.
 func (k *Keeper) Run(ctx context.Context) error {
+	if k.began.Swap(true) {
+		return fmt.Errorf("supervise: %s has run already", k.cfg.Name)
+	}
 	defer close(k.done)
 	// The system's promise to kill the program holds for the life of the
 	// thread that started it.
@@ -221,9 +227,13 @@ func (k *Keeper) attend(ctx context.Context, cmd *exec.Cmd, ended <-chan error) 
 }
 
 // Shutdown asks the program to end and waits until Run has returned, or ctx
-// ends. Cancel Run's context to kill it.
+// ends. Cancel Run's context to kill it. Before Run there is nothing to wait
+// for. It may be called more than once.
 func (k *Keeper) Shutdown(ctx context.Context) error {
 	k.once.Do(func() { close(k.stop) })
+	if !k.began.Load() {
+		return nil
+	}
 	select {
 	case <-k.done:
 		return nil

@@ -146,6 +146,85 @@ func TestShutdownDuringAPauseReturnsAtOnce(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+func TestShutdownBeforeRunStartsNothing(t *testing.T) {
+	k, err := New(Config{Name: "x", Command: []string{"true"}, Started: func(int) { t.Error("it was started") }})
+	require.NoError(t, err)
+	require.NoError(t, k.Shutdown(t.Context()))
+	require.NoError(t, k.Run(t.Context()))
+	require.NoError(t, k.Shutdown(t.Context()), "a second one has nothing to do")
+	require.Error(t, k.Run(t.Context()), "it runs once")
+}
+
+func TestShutdownGivesUpWithItsContext(t *testing.T) {
+	k, out, done := keep(t, `trap '' TERM; echo up; while :; do sleep 0.01; done`, nil)
+	out.wait(t, "up")
+	gone := errors.New("no time")
+	grace, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	require.ErrorIs(t, k.Shutdown(grace), gone)
+	select {
+	case <-done:
+		t.Error("nothing has told it to end hard")
+	default:
+	}
+}
+
+func TestTheEndOfTheContextEndsAPause(t *testing.T) {
+	out := newTape()
+	k, err := New(Config{Name: "script", Command: []string{"sh", "-c", "echo here"}, Output: out, MinPause: time.Hour})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	out.wait(t, "here")
+	cancel()
+	require.NoError(t, <-done)
+}
+
+// A program that has left a child behind, which holds its output open, counts
+// as ended, and the child does not outlive it.
+func TestTheChildOfAProgramThatEndedIsKilled(t *testing.T) {
+	_, out, _ := keep(t, `sleep 1000 & echo $!; exit 3`, nil)
+	pid := 0
+	_, err := fmt.Sscan(<-out.news, &pid)
+	require.NoError(t, err)
+	assert.Eventually(t, func() bool { return gone(pid) }, 5*time.Second, 5*time.Millisecond)
+	assert.NotEmpty(t, <-out.news, "it is started again")
+}
+
+func TestOtherCodesAreNotFinal(t *testing.T) {
+	_, out, done := keep(t, `echo here; exit 1`, func(c *Config) { c.Final = func(code int) bool { return code == 2 } })
+	out.wait(t, "here")
+	out.wait(t, "here")
+	select {
+	case err := <-done:
+		t.Errorf("it was given up: %v", err)
+	default:
+	}
+}
+
+func TestTheEnvironmentIsAddedTo(t *testing.T) {
+	t.Setenv("SUPERVISE_A", "ours")
+	t.Setenv("SUPERVISE_B", "ours")
+	_, out, _ := keep(t, `printf "$SUPERVISE_A $SUPERVISE_B"`, func(c *Config) { c.Env = []string{"SUPERVISE_B=its own"} })
+	out.wait(t, "ours its own")
+}
+
+// Whoever does not want the output is not asked for it, and stderr goes where
+// stdout goes.
+func TestOutputs(t *testing.T) {
+	_, out, _ := keep(t, `echo one; echo two >&2`, nil)
+	out.wait(t, "one")
+	out.wait(t, "two")
+	started := make(chan int, 1000)
+	keep(t, `echo one; echo two >&2`, func(c *Config) {
+		c.Output = nil
+		c.Started = func(pid int) { started <- pid }
+	})
+	<-started
+	<-started
+}
+
 func TestPausesGrowAndShrinkAgain(t *testing.T) {
 	k, err := New(Config{Name: "x", Command: []string{"true"}, MinPause: 10, MaxPause: 70})
 	require.NoError(t, err)

@@ -144,14 +144,15 @@ func (f *Front) Run(ctx context.Context) error {
 	for _, s := range f.stages {
 		background = append(background, f.serving(s.Run))
 	}
-	ready := []<-chan struct{}{f.collector.Ready(), f.publisher.Ready()}
 	serve := func(ctx context.Context) error {
 		err := f.http.Run(ctx)
+		// Of requests that were cut off the stages hear now, or never.
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 		defer cancel()
-		_ = f.publisher.Flush(last) // whoever is stuck misses some interrupts
+		_ = f.publisher.Flush(last) // who does not read does not hear
 		return err
 	}
+	ready := []<-chan struct{}{f.collector.Ready(), f.publisher.Ready()}
 	return around(ctx, serve, ready, background...)
 }
 

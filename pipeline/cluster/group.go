@@ -21,6 +21,10 @@ type Part interface {
 type Group struct {
 	ranks [][]Part
 	done  chan struct{} // closed at the end of Run
+
+	mu      sync.Mutex // guards the fields below
+	started bool
+	stopped bool
 }
 
 // NewGroup returns a group of ranks, the one that is stopped first first. Ranks
@@ -28,8 +32,11 @@ type Group struct {
 func NewGroup(ranks ...[]Part) *Group { return &Group{ranks: ranks, done: make(chan struct{})} }
 
 // Run runs all parts until each has ended. The first that fails ends them all,
-// hard. It may run once.
+// hard. It may run once; after a Shutdown it returns without starting any.
 func (g *Group) Run(ctx context.Context) error {
+	if run, err := g.start(); !run {
+		return err
+	}
 	defer close(g.done)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -54,9 +61,34 @@ func (g *Group) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// errRan is the error of a second Run.
+var errRan = errors.New("cluster: it has run already")
+
+// start reports whether Run is to start the parts.
+func (g *Group) start() (run bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.started:
+		return false, errRan
+	case g.stopped:
+		return false, nil
+	}
+	g.started = true
+	return true, nil
+}
+
 // Shutdown stops rank after rank and waits until Run has returned, or ctx
-// ends. When it ends early the remaining ranks are asked all the same.
+// ends. When it ends early the remaining ranks are asked all the same. Before
+// Run there is nothing to wait for. It may be called more than once.
 func (g *Group) Shutdown(ctx context.Context) error {
+	g.mu.Lock()
+	g.stopped = true
+	started := g.started
+	g.mu.Unlock()
+	if !started {
+		return nil
+	}
 	var errs []error
 	for _, rank := range g.ranks {
 		errs = append(errs, shutdownAll(ctx, rank))

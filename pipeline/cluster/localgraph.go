@@ -79,7 +79,7 @@ func (s *Service) localFronts(l *LocalGraph) error {
 			return err
 		}
 		l.https = append(l.https, front)
-		fronts = append(fronts, announced{front, f.Name, s.cfg.Logger})
+		fronts = append(fronts, announced{front, s.cfg.Logger.With("front", f.Name)})
 	}
 	l.fronts = NewGroup(fronts)
 	return nil

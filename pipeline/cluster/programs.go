@@ -54,6 +54,9 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 	if cfg.Count < 0 {
 		return nil, fmt.Errorf("cluster: stage %q has %d worker programs", cfg.Stage, cfg.Count)
 	}
+	if err := cfg.checkEndpoints(); err != nil {
+		return nil, err
+	}
 	var keepers []Part
 	for n := range cfg.Count {
 		name := cfg.Stage
@@ -78,6 +81,20 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 		keepers = append(keepers, k)
 	}
 	return &Programs{NewGroup(keepers)}, nil
+}
+
+// checkEndpoints refuses endpoints that cannot be told in a list.
+func (c *ProgramsConfig) checkEndpoints() error {
+	all := append(slices.Sorted(maps.Values(c.Next)), c.Interrupts...)
+	for _, f := range c.Fronts {
+		all = append(all, f.Endpoint)
+	}
+	for _, endpoint := range all {
+		if strings.Contains(endpoint, ",") {
+			return fmt.Errorf("cluster: the worker programs of stage %q get lists with commas between endpoints: name one without a comma in place of %q", c.Stage, endpoint)
+		}
+	}
+	return nil
 }
 
 // environment is what process number n is told.

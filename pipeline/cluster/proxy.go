@@ -63,7 +63,9 @@ type Proxy struct {
 // NewProxy validates cfg and acquires nothing.
 func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	o := cfg.Transport
-	o.Logger = cfg.Logger
+	if o.Logger = cfg.Logger; o.Logger != nil {
+		o.Logger = o.Logger.With("stage", cfg.Stage) // the proxy's own lines have it
+	}
 	if o.Instance == 0 {
 		o.Instance = loopback.NewInstance()
 	}
@@ -130,6 +132,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 	defer p.life.begin()()
 	serve := func(ctx context.Context) error {
 		err := p.proxy.Run(ctx)
+		if errors.Is(err, proxy.ErrClosed) { // by a Shutdown before
+			err = nil
+		}
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 		defer cancel()
 		_ = p.back.Flush(last) // what a front that is away does not hear of

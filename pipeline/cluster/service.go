@@ -2,13 +2,11 @@ package cluster
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
@@ -31,8 +29,12 @@ type ServiceConfig struct {
 	// where the graph does not say it; 0: one per core. While an outcome and
 	// the next job travel, a slot more keeps the core busy.
 	Slots int
-	// AccessLog opens a front's access log; nil: there is none.
+	// AccessLog opens a front's access log when the front is made; nil: there
+	// is none. It is the caller's to close once the front has ended.
 	AccessLog func(*graph.Front) (io.Writer, error)
+	// Grace is how long a worker program may take to end when it is told to;
+	// 0: ten seconds.
+	Grace time.Duration
 	// Output returns the writer for the lines of one process of a worker
 	// program; nil: they are dropped.
 	Output func(process string) io.Writer
@@ -59,34 +61,44 @@ func NewService(cfg ServiceConfig) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, graph: complete(cfg.Graph, cfg.RunDir)}, nil
+	g, err := complete(cfg.Graph, cfg.RunDir)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg, graph: g}, nil
 }
 
-// complete returns g with the endpoints that it leaves out as sockets in dir,
-// and with addresses to connect to where only addresses to bind are given.
-func complete(g *graph.Graph, dir string) *graph.Graph {
-	c := *g
-	made := func(e graph.Endpoint, name string) graph.Endpoint {
-		if e.IsZero() && dir != "" {
-			socket := "ipc://" + filepath.Join(dir, name)
-			return graph.Endpoint{Bind: socket, Connect: socket}
-		}
-		e.Connect = strings.Replace(e.Connect, "tcp://*:", "tcp://127.0.0.1:", 1)
-		return e
+// complete returns g with the endpoints that it leaves out as sockets in dir; ""
+// leaves them out.
+func complete(g *graph.Graph, dir string) (*graph.Graph, error) {
+	if dir == "" {
+		return g, nil
 	}
-	c.Fronts = append([]graph.Front(nil), g.Fronts...)
+	var wrong error
+	made := func(e graph.Endpoint, name string) graph.Endpoint {
+		if !e.IsZero() {
+			return e
+		}
+		socket := "ipc://" + filepath.Join(dir, name)
+		if err := CheckEndpoint(socket); err != nil && wrong == nil {
+			wrong = fmt.Errorf("cluster: the run directory %s does not do for the socket %s: %w", dir, name, err)
+		}
+		return graph.Endpoint{Bind: socket, Connect: socket}
+	}
+	c := *g
+	c.Fronts = slices.Clone(g.Fronts)
 	for i := range c.Fronts {
 		f := &c.Fronts[i]
 		f.Loopback = made(f.Loopback, f.Name+".loop")
 		f.Interrupt = made(f.Interrupt, f.Name+".int")
 	}
-	c.Stages = append([]graph.Stage(nil), g.Stages...)
+	c.Stages = slices.Clone(g.Stages)
 	for i := range c.Stages {
 		s := &c.Stages[i]
 		s.Upstream = made(s.Upstream, s.Name+".up")
 		s.Downstream = made(s.Downstream, s.Name+".down")
 	}
-	return &c
+	return &c, wrong
 }
 
 // Front makes the front of a name as a part of its own.
@@ -126,28 +138,6 @@ func (s *Service) Front(name string) (*Front, error) {
 	})
 }
 
-// reachable returns the stages that jobs of g's routes can get to.
-func reachable(g *graph.Graph) []*graph.Stage {
-	var found []*graph.Stage
-	seen := make(map[string]bool)
-	var visit func(name string)
-	visit = func(name string) {
-		st, ok := g.Stage(name)
-		if !ok || seen[name] {
-			return
-		}
-		seen[name] = true
-		found = append(found, st)
-		for _, next := range st.Next {
-			visit(next)
-		}
-	}
-	for _, r := range g.Routes {
-		visit(r.Stage)
-	}
-	return found
-}
-
 // compat returns what says whether prime_server's workers may serve a stage:
 // always where the graph says so, and otherwise what has been seen.
 func (s *Service) compat(name string, seen func() bool) func() bool {
@@ -173,7 +163,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxTarget:      f.MaxTarget,
 		MaxBody:        int(f.MaxBody),
 		MaxConns:       f.MaxConns,
-		Logger:         s.cfg.Logger,
+		Logger:         s.cfg.Logger.With("front", f.Name),
 	}
 	if s.cfg.AccessLog != nil {
 		log, err := s.cfg.AccessLog(f)
@@ -215,7 +205,7 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
 		Transport:     s.cfg.Transport,
-		Logger:        s.cfg.Logger.With("stage", st.Name),
+		Logger:        s.cfg.Logger,
 	})
 }
 
@@ -264,7 +254,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
-			LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Logger: s.cfg.Logger,
+			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
 		handler, ok := s.cfg.Workers[st.Worker]
@@ -278,90 +268,4 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		})
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
-}
-
-// Part makes one part of the graph. count is for workers, as in Workers.
-func (s *Service) Part(role graph.Role, count int) (Part, error) {
-	switch role.Kind {
-	case graph.RoleFront:
-		name := role.Name
-		if _, ok := s.graph.Front(name); !ok && len(s.graph.Fronts) == 1 {
-			name = s.graph.Fronts[0].Name
-		}
-		f, err := s.Front(name)
-		if err != nil {
-			return nil, err
-		}
-		return announced{f, name, s.cfg.Logger}, nil
-	case graph.RoleProxy:
-		return s.Proxy(role.Name)
-	case graph.RoleWorkers:
-		return s.Workers(role.Name, count)
-	}
-	return nil, fmt.Errorf("cluster: the role %v is unknown", role)
-}
-
-// Parts returns all parts of the graph as one, connected by its endpoints.
-// Workers that somebody else starts are left out.
-func (s *Service) Parts() (*Group, error) {
-	var fronts, workers, proxies []Part
-	for _, f := range s.graph.Fronts {
-		p, err := s.Front(f.Name)
-		if err != nil {
-			return nil, err
-		}
-		fronts = append(fronts, announced{p, f.Name, s.cfg.Logger})
-	}
-	for _, st := range s.graph.Stages {
-		p, err := s.Proxy(st.Name)
-		if err != nil {
-			return nil, err
-		}
-		proxies = append(proxies, p)
-		if st.Worker == "" && len(st.Command) == 0 {
-			continue
-		}
-		w, err := s.Workers(st.Name, 0)
-		if err != nil {
-			return nil, err
-		}
-		workers = append(workers, w)
-	}
-	return NewGroup(fronts, workers, proxies), nil
-}
-
-// announced logs where a front serves once it does.
-type announced struct {
-	front interface {
-		Part
-		Ready() <-chan struct{}
-		Addr() net.Addr
-	}
-	name string
-	log  *slog.Logger
-}
-
-// Run implements Part.
-func (a announced) Run(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() { done <- a.front.Run(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-a.front.Ready():
-		a.log.Info("serving", "front", a.name, "url", "http://"+a.front.Addr().String())
-	}
-	return <-done
-}
-
-// Shutdown implements Part.
-func (a announced) Shutdown(ctx context.Context) error { return a.front.Shutdown(ctx) }
-
-// Drain returns how long stopping the graph's fronts may take at most.
-func Drain(g *graph.Graph, standard time.Duration) time.Duration {
-	longest := time.Duration(0)
-	for _, f := range g.Fronts {
-		longest = max(longest, cmp.Or(f.DrainTimeout, standard))
-	}
-	return cmp.Or(longest, standard)
 }

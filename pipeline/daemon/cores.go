@@ -71,7 +71,7 @@ type threads struct{ calm, busy int }
 // adaptWorker sees to the threads of a process of workers alone. Two for each
 // core while handlers compute: were all threads theirs, the runtime would look
 // at connections every 10 ms only.
-func adaptWorker(w *pipeline.Worker) (stop func()) {
+func adaptWorker(w counting) (stop func()) {
 	return threads{1, 2 * runtime.GOMAXPROCS(0)}.adapt(w.Stats)
 }
 

@@ -40,6 +40,7 @@ func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
+	defer closeAccessLog(http.AccessLog, stdout)
 	whole, err := cluster.NewWhole(cluster.WholeConfig{
 		Stages: a.stages(orCores(f.workers)),
 		HTTP:   http,

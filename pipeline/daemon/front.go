@@ -118,6 +118,7 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	defer closeAccessLog(http.AccessLog, stdout)
 	table.FrontName = f.name
 	front, err := cluster.NewFront(cluster.FrontConfig{
 		HTTP:      http,

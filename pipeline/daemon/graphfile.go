@@ -8,22 +8,23 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
 	"github.com/butterfly-zmq/butterfly/pipeline/graph"
 )
 
-// loadGraph reads graph files. Warnings go to the log; problems are an error
-// of whoever wrote the files.
-func (a *App) loadGraph(files []string, log *slog.Logger) (*graph.Graph, error) {
+// loadGraph reads graph files. Warnings go to the log, unless they have been
+// shown; problems are an error of whoever wrote the files.
+func (a *App) loadGraph(files []string, log *slog.Logger, shown bool) (*graph.Graph, error) {
 	g, err := graph.Load(files, graph.Options{Workers: a.workerNames()})
 	if err != nil {
 		return nil, usageError{err}
+	}
+	if shown {
+		return g, nil
 	}
 	for _, w := range g.Warnings {
 		log.Warn(w.Message, "at", w.Position.String(), "path", w.Path, "hint", w.Hint)
@@ -167,7 +168,7 @@ func (a *App) graphCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 			if !slices.Contains(graph.Formats(), graph.Format(format)) {
 				return usagef("--format %q: want one of %v", format, graph.Formats())
 			}
-			g, err := a.loadGraph(files, log)
+			g, err := a.loadGraph(files, log, false)
 			if err != nil {
 				return err
 			}
@@ -196,18 +197,27 @@ type runDir struct {
 	made bool // by us, and to be removed by us
 }
 
-// use makes the directory where none was named, or the one named if it is not
-// there yet.
-func (d *runDir) use() error {
+// use makes the directory that was named if it is not there yet, or one where
+// none was named and g leaves endpoints out.
+func (d *runDir) use(g *graph.Graph) error {
+	if d.path == "" && !lacksEndpoints(g) {
+		return nil
+	}
 	if d.path != "" {
 		path, err := filepath.Abs(d.path)
 		if err != nil {
 			return fmt.Errorf("run directory: %w", err)
 		}
 		d.path = path
-		return os.MkdirAll(d.path, 0o700)
+		if err := os.MkdirAll(d.path, 0o700); err != nil {
+			return fmt.Errorf("run directory: %w", err)
+		}
+		return nil
 	}
 	path, err := os.MkdirTemp(os.Getenv("XDG_RUNTIME_DIR"), "butterfly-")
+	if err != nil { // the variable may be another user's, as under su
+		path, err = os.MkdirTemp("", "butterfly-")
+	}
 	if err != nil {
 		return fmt.Errorf("run directory: %w", err)
 	}
@@ -219,19 +229,4 @@ func (d *runDir) remove() {
 	if d.made {
 		_ = os.RemoveAll(d.path)
 	}
-}
-
-// service returns the builder of g's parts.
-func (a *App) service(g *graph.Graph, dir string, logs *logFlags, log *slog.Logger, stdout, stderr io.Writer) (*cluster.Service, error) {
-	output := outputs(stderr)
-	return cluster.NewService(cluster.ServiceConfig{
-		Graph:     g,
-		Workers:   a.Workers,
-		RunDir:    dir,
-		Slots:     slotsPerCore * runtime.NumCPU(),
-		AccessLog: func(f *graph.Front) (io.Writer, error) { return openAccessLog(f.AccessLog, stdout) },
-		Output:    output,
-		LogLevel:  logs.level,
-		Logger:    log,
-	})
 }

@@ -139,6 +139,13 @@ func openAccessLog(name string, stdout io.Writer) (io.Writer, error) {
 	return file, nil
 }
 
+// closeAccessLog closes what openAccessLog has opened.
+func closeAccessLog(w, stdout io.Writer) {
+	if f, ok := w.(*os.File); ok && w != stdout {
+		_ = f.Close()
+	}
+}
+
 // listenAddress reads an address to serve HTTP on: host:port, or prime_server's
 // tcp://host:port with * for every host.
 func listenAddress(s string) (string, error) {

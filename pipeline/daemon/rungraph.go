@@ -2,8 +2,11 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
+	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -15,10 +18,11 @@ import (
 
 // runFlags are the flags of a graph that runs in this process.
 type runFlags struct {
-	roles  roleFlag
-	inproc bool
-	count  int
-	dir    runDir
+	roles      roleFlag
+	inproc     bool
+	count      int
+	dir        runDir
+	supervised bool
 }
 
 func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
@@ -39,15 +43,17 @@ func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comman
 			if err != nil {
 				return err
 			}
-			if f.count < 0 || f.count > maxWorkers {
-				return usagef("--count %d: want 1 to %d", f.count, maxWorkers)
+			if err := f.check(); err != nil {
+				return err
 			}
-			g, err := a.loadGraph(files, log)
+			g, err := a.loadGraph(files, log, f.supervised)
 			if err != nil {
 				return err
 			}
+			b := builder{app: a, logs: logs, log: log, stdout: stdout, stderr: stderr}
 			defer f.dir.remove()
-			part, err := a.part(g, &f, logs, log, stdout, stderr)
+			defer b.close()
+			part, err := b.part(g, &f)
 			if err != nil {
 				return err
 			}
@@ -59,66 +65,23 @@ func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comman
 	flags.BoolVar(&f.inproc, "inproc", false, "ignore the graph's endpoints: everything is in this process")
 	flags.IntVar(&f.count, "count", 0, "workers of each workers role, instead of the graph's")
 	flags.StringVar(&f.dir.path, "run-dir", "", "`directory` for the sockets of endpoints that the graph leaves out, the same for all its processes")
+	flags.BoolVar(&f.supervised, "supervised", false, "the command up has shown the graph's warnings")
+	_ = flags.MarkHidden("supervised") // it is there
 	return cmd
 }
 
-// part makes what the flags ask for.
-func (a *App) part(g *graph.Graph, f *runFlags, logs *logFlags, log *slog.Logger, stdout, stderr io.Writer) (cluster.Part, error) {
-	if len(f.roles) > 0 {
-		return a.roleParts(g, f, logs, log, stdout, stderr)
+// check refuses flags that have nothing to do with one another.
+func (f *runFlags) check() error {
+	switch {
+	case f.count < 0 || f.count > maxWorkers:
+		return usagef("--count %d: want 1 to %d", f.count, maxWorkers)
+	case f.count > 0 && !slices.ContainsFunc(f.roles, func(r graph.Role) bool { return r.Kind == graph.RoleWorkers }):
+		return usagef("--count goes with --role workers:STAGE")
+	case f.inproc && len(f.roles) > 0:
+		return usagef("--inproc is for a whole graph: parts talk over endpoints")
 	}
-	if f.count > 0 {
-		return nil, usagef("--count goes with --role workers:STAGE")
-	}
-	if f.inproc {
-		g = withoutEndpoints(g)
-	}
-	local := !networked(g)
-	if !local {
-		if err := f.dir.use(); err != nil {
-			return nil, err
-		}
-	}
-	s, err := a.service(g, f.dir.path, logs, log, stdout, stderr)
-	if err != nil {
-		return nil, err
-	}
-	if local {
-		return s.Local()
-	}
-	return s.Parts()
+	return nil
 }
-
-// roleParts makes the parts that were named.
-func (a *App) roleParts(g *graph.Graph, f *runFlags, logs *logFlags, log *slog.Logger, stdout, stderr io.Writer) (cluster.Part, error) {
-	if f.inproc {
-		return nil, usagef("--inproc is for a whole graph: parts talk over endpoints")
-	}
-	if f.dir.path != "" {
-		if err := f.dir.use(); err != nil {
-			return nil, err
-		}
-	} else if problems := g.CheckRoles(f.roles...); len(problems) > 0 {
-		return nil, usageError{&graph.Invalid{Problems: problems}}
-	}
-	s, err := a.service(g, f.dir.path, logs, log, stdout, stderr)
-	if err != nil {
-		return nil, err
-	}
-	var ranks [3][]cluster.Part
-	for _, role := range f.roles {
-		p, err := s.Part(role, f.count)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		rank := slices.Index(stopOrder, role.Kind)
-		ranks[rank] = append(ranks[rank], p)
-	}
-	return cluster.NewGroup(ranks[:]...), nil
-}
-
-// stopOrder is the order in which a graph's parts are stopped.
-var stopOrder = []graph.RoleKind{graph.RoleFront, graph.RoleWorkers, graph.RoleProxy}
 
 // serve runs the part, on as many threads as are good for it.
 func (f *runFlags) serve(ctx context.Context, part cluster.Part, g *graph.Graph, log *slog.Logger) error {
@@ -138,12 +101,98 @@ func (f *runFlags) adapt(part cluster.Part) (stop func()) {
 		oneCore()
 	}
 	for _, w := range part.(*cluster.Group).All() {
-		if w, ok := w.(*pipeline.Worker); ok {
+		if w, ok := w.(counting); ok {
 			return adaptWorker(w)
 		}
 	}
 	return func() {}
 }
+
+// builder makes the parts of graphs, and holds what they need until they have
+// ended.
+type builder struct {
+	app            *App
+	logs           *logFlags
+	log            *slog.Logger
+	stdout, stderr io.Writer
+	files          []io.Writer // access logs
+}
+
+// close closes the access logs.
+func (b *builder) close() {
+	for _, f := range b.files {
+		closeAccessLog(f, b.stdout)
+	}
+}
+
+func (b *builder) accessLog(f *graph.Front) (io.Writer, error) {
+	w, err := openAccessLog(f.AccessLog, b.stdout)
+	b.files = append(b.files, w)
+	return w, err
+}
+
+// part makes what the flags ask for.
+func (b *builder) part(g *graph.Graph, f *runFlags) (cluster.Part, error) {
+	if f.inproc {
+		g = withoutEndpoints(g)
+	}
+	if len(f.roles) == 0 && !networked(g) {
+		s, err := b.service(g, "", b.accessLog)
+		if err != nil {
+			return nil, err
+		}
+		return s.Local()
+	}
+	roles := f.roles
+	if len(roles) == 0 {
+		roles = g.AllRoles()
+	}
+	if len(f.roles) > 0 && f.dir.path == "" {
+		if problems := g.CheckRoles(roles...); len(problems) > 0 {
+			return nil, usageError{&graph.Invalid{Problems: problems}}
+		}
+	}
+	if err := f.dir.use(g); err != nil {
+		return nil, err
+	}
+	s, err := b.service(g, f.dir.path, b.accessLog)
+	if err != nil {
+		return nil, err
+	}
+	return group(s, roles, f.count)
+}
+
+// group makes parts of a graph. What keeps it from that is the graph's fault,
+// unless it is about a file.
+func group(s *cluster.Service, roles []graph.Role, count int) (*cluster.Group, error) {
+	parts, err := s.Group(roles, count)
+	if err != nil && !errors.As(err, new(*fs.PathError)) {
+		err = usageError{err}
+	}
+	return parts, err
+}
+
+// service returns the builder of g's parts.
+func (b *builder) service(g *graph.Graph, dir string, accessLog func(*graph.Front) (io.Writer, error)) (*cluster.Service, error) {
+	s, err := cluster.NewService(cluster.ServiceConfig{
+		Graph:     g,
+		Workers:   b.app.Workers,
+		RunDir:    dir,
+		Slots:     slotsPerCore * runtime.NumCPU(),
+		AccessLog: accessLog,
+		Grace:     cluster.Drain(g, defaultDrain),
+		Output:    outputs(b.stderr),
+		LogLevel:  b.logs.level,
+		Logger:    b.log,
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return s, nil
+}
+
+// counting is a worker that counts its jobs.
+type counting interface{ Stats() pipeline.PoolStats }
 
 // networked reports whether parts of g have to talk over sockets.
 func networked(g *graph.Graph) bool {
@@ -154,19 +203,36 @@ func networked(g *graph.Graph) bool {
 	})
 }
 
-// withoutEndpoints returns g as if its file named none, but for stages whose
-// workers are started elsewhere: those have to be found.
+// lacksEndpoints reports whether g leaves endpoints out.
+func lacksEndpoints(g *graph.Graph) bool {
+	return slices.ContainsFunc(g.Stages, func(s graph.Stage) bool {
+		return s.Upstream.IsZero() || s.Downstream.IsZero()
+	}) || slices.ContainsFunc(g.Fronts, func(f graph.Front) bool {
+		return f.Loopback.IsZero() || f.Interrupt.IsZero()
+	})
+}
+
+// withoutEndpoints returns g as if its file named none, but for those that
+// workers which are started elsewhere connect to: they were told them.
 func withoutEndpoints(g *graph.Graph) *graph.Graph {
 	c := *g
-	outside := false
 	c.Stages = slices.Clone(g.Stages)
+	needed := make(map[string]bool) // the upstream of a stage
+	outside := false
 	for i := range c.Stages {
-		s := &c.Stages[i]
-		if s.Worker == "" && len(s.Command) == 0 {
+		if s := &c.Stages[i]; s.Worker == "" && len(s.Command) == 0 {
 			outside = true
-			continue
+			for _, next := range s.Next {
+				needed[next] = true
+			}
+		} else {
+			s.Downstream = graph.Endpoint{}
 		}
-		s.Upstream, s.Downstream = graph.Endpoint{}, graph.Endpoint{}
+	}
+	for i := range c.Stages {
+		if s := &c.Stages[i]; !needed[s.Name] {
+			s.Upstream = graph.Endpoint{}
+		}
 	}
 	if outside {
 		return &c

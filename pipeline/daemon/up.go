@@ -2,11 +2,10 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -39,15 +38,19 @@ func (a *App) upCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command
 			if err != nil {
 				return err
 			}
-			g, err := a.loadGraph(files, log)
+			if f.drain < 0 {
+				return usagef("--drain %v is negative", f.drain)
+			}
+			g, err := a.loadGraph(files, log, false)
 			if err != nil {
 				return err
 			}
-			if err := f.dir.use(); err != nil {
+			defer f.dir.remove()
+			if err := f.dir.use(g); err != nil {
 				return err
 			}
-			defer f.dir.remove()
-			return f.run(cmd.Context(), g, files, logs, log, stdout)
+			b := builder{app: a, logs: logs, log: log, stdout: stdout, stderr: stderr}
+			return f.run(cmd.Context(), g, files, &b)
 		},
 	}
 	flags := cmd.Flags()
@@ -59,38 +62,91 @@ func (a *App) upCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command
 // afterFronts is how long workers and proxies have to end once the fronts have.
 const afterFronts = 10 * time.Second
 
-func (f *upFlags) run(ctx context.Context, g *graph.Graph, files []string, logs *logFlags, log *slog.Logger, stdout io.Writer) error {
-	program, err := os.Executable()
+func (f *upFlags) run(ctx context.Context, g *graph.Graph, files []string, b *builder) error {
+	s, err := b.service(g, f.dir.path, nil)
 	if err != nil {
-		return fmt.Errorf("up: %w", err)
+		return err
 	}
-	grace := cluster.Drain(g, defaultDrain)
-	roles := g.AllRoles()
-	output := roleOutputs(stdout, roles)
-	var ranks [3][]cluster.Part
-	for _, role := range roles {
-		command := append([]string{program, "run", "--role", role.String(), "--run-dir", f.dir.path, "--log-level", logs.level, "--log-format", logs.format, "--"}, files...)
-		p, err := cluster.NewProgram(cluster.ProgramConfig{
-			Name:    role.String(),
-			Command: command,
-			Output:  output(role),
-			Grace:   grace,
-			Final:   func(code int) bool { return code == exitUsage },
-			Logger:  log,
-		})
-		if err != nil {
-			return err
-		}
-		rank := slices.Index(stopOrder, role.Kind)
-		ranks[rank] = append(ranks[rank], p)
+	if _, err := group(s, g.AllRoles(), 0); err != nil { // each role would say so
+		return err
+	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	all, err := f.programs(g, files, b, func(role graph.Role, err error) {
+		b.log.Error("given up", "role", role.String(), "err", err)
+		giveUp(&lostRoleError{err})
+	})
+	if err != nil {
+		return err
 	}
 	drain := f.drain
 	if drain == 0 {
-		drain = time.Duration(float64(grace+afterFronts) / graceShare)
+		drain = time.Duration(float64(cluster.Drain(g, defaultDrain)+afterFronts) / graceShare)
 	}
-	log.Info("starting", "processes", len(roles), "run_dir", f.dir.path)
-	return serve(ctx, cluster.NewGroup(ranks[:]...), drain, log)
+	b.log.Info("starting", "processes", len(g.AllRoles()), "run_dir", f.dir.path)
+	if err := serve(ctx, all, drain, b.log); err != nil {
+		return err
+	}
+	var lost *lostRoleError
+	if errors.As(context.Cause(ctx), &lost) {
+		return lost
+	}
+	return nil
 }
+
+// programs are the graph's roles as processes of this program. lost hears of
+// one that is not worth another try.
+func (f *upFlags) programs(g *graph.Graph, files []string, b *builder, lost func(graph.Role, error)) (cluster.Part, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("up: %w", err)
+	}
+	output := roleOutputs(b.stdout, g.AllRoles())
+	var ranks [][]cluster.Part
+	for _, rank := range cluster.StopOrder(g, g.AllRoles()) {
+		var parts []cluster.Part
+		for _, role := range rank {
+			command := []string{program, "run", "--supervised", "--role", role.String(), "--log-level", b.logs.level, "--log-format", b.logs.format}
+			if f.dir.path != "" {
+				command = append(command, "--run-dir", f.dir.path)
+			}
+			p, err := cluster.NewProgram(cluster.ProgramConfig{
+				Name:    role.String(),
+				Command: append(append(command, "--"), files...),
+				Output:  output(role),
+				Grace:   cluster.Drain(g, defaultDrain) + 2*leastStop, // it keeps to the former itself
+				Final:   func(code int) bool { return code == exitUsage },
+				Logger:  b.log,
+			})
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, dutiful{p, func(err error) { lost(role, err) }})
+		}
+		ranks = append(ranks, parts)
+	}
+	return cluster.NewGroup(ranks...), nil
+}
+
+// dutiful is a part whose end by an error is told, and does not end the others
+// by itself: they are stopped in order.
+type dutiful struct {
+	cluster.Part
+	lost func(error)
+}
+
+// Run implements cluster.Part.
+func (d dutiful) Run(ctx context.Context) error {
+	if err := d.Part.Run(ctx); err != nil {
+		d.lost(err)
+	}
+	return nil
+}
+
+// lostRoleError says why all roles were stopped.
+type lostRoleError struct{ error }
+
+func (e *lostRoleError) Unwrap() error { return e.error }
 
 // roleOutputs returns makers of writers that put the role before each line,
 // aligned, and in colour on a terminal.
