@@ -155,4 +155,3 @@ func FuzzEncode(f *testing.F) {
 		assertComesBack(t, g)
 	})
 }
-
