@@ -34,11 +34,12 @@ var rooms = map[string][]string{
 	"pipeline":              {"internal/wire", "internal/transport", "internal/httptext", "loopback"},
 	"pipeline/pipelinetest": {"internal/wire", "internal/transport", "internal/httptext", "loopback", "pipeline"},
 	"pipeline/graph":        {},
+	"pipeline/export":       {"pipeline/graph"},
 	"httpfront":             {"internal/wire", "internal/httptext", "internal/rawio", "loopback"},
 	"pipeline/cluster": {
 		"internal/wire", "internal/transport", "internal/httptext", "loopback", "proxy", "pipeline", "httpfront",
 	},
-	"pipeline/daemon":   {"loopback", "httpfront", "pipeline", "pipeline/cluster"},
+	"pipeline/daemon":   {"loopback", "httpfront", "pipeline", "pipeline/cluster", "pipeline/graph", "pipeline/export"},
 	"examples/...":      {"pipeline", "pipeline/daemon"},
 	"cmd/prime-serverd": {"pipeline/daemon", "examples/primes"},
 	"bench/...":         {"bench/...", "pipeline", "pipeline/daemon", "pipeline/cluster", "examples/..."},

@@ -45,7 +45,8 @@ func (a *App) command(stdout, stderr io.Writer) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	logs.add(root.PersistentFlags())
 	demo.add(root.Flags())
-	root.AddCommand(a.frontCommand(&logs, stdout, stderr), a.proxyCommand(&logs, stderr), a.workerCommand(&logs, stderr))
+	root.AddCommand(a.frontCommand(&logs, stdout, stderr), a.proxyCommand(&logs, stderr), a.workerCommand(&logs, stderr),
+		a.exportCommand(stdout), a.probeCommand())
 	return root
 }
 
