@@ -15,7 +15,7 @@ import (
 	"github.com/butterfly-zmq/butterfly/pipeline/daemon"
 )
 
-// greeterGraph is a graph whose worker the program of execute has.
+// greeterGraph is a graph whose worker the program of runGreeter has.
 const greeterGraph = `version: 1
 routes: [{prefix: /, stage: greet}]
 stages:
@@ -23,8 +23,8 @@ stages:
   shout: {command: [./shout]}
 `
 
-// execute runs a program's command line.
-func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// runGreeter runs a program's command line.
+func runGreeter(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	app := &daemon.App{
 		Name:    "greeter",
@@ -64,7 +64,7 @@ func TestExportWritesFiles(t *testing.T) {
 		"compose":    {"compose.yaml", "graph.yaml"},
 	} {
 		dir := filepath.Join(t.TempDir(), "new", target)
-		code, out, errs := execute(t, "export", target, file, "--output", dir)
+		code, out, errs := runGreeter(t, "export", target, file, "--output", dir)
 		require.Zero(t, code, errs)
 		assert.Empty(t, out)
 		assert.Equal(t, want, fileNames(t, dir))
@@ -75,9 +75,9 @@ func TestExportWritesFiles(t *testing.T) {
 func TestExportPrintsFiles(t *testing.T) {
 	file, dir := graphFile(t, greeterGraph), t.TempDir()
 	args := []string{"export", "compose", file, "--name", "other", "--image", "greeter:1", "--image-of", "shout=shout:2", "--fronts", "3", "--binary", "/bin/greeter"}
-	code, out, errs := execute(t, args...)
+	code, out, errs := runGreeter(t, args...)
 	require.Zero(t, code, errs)
-	code, _, errs = execute(t, append(args, "--output", dir)...)
+	code, _, errs = runGreeter(t, append(args, "--output", dir)...)
 	require.Zero(t, code, errs)
 	parts := regexp.MustCompile(`(?m)^# file: (.*)\n`).FindAllStringSubmatch(out, -1)
 	require.Len(t, parts, 2)
@@ -95,12 +95,12 @@ func TestExportOverwritesOnlyIfTold(t *testing.T) {
 	file, dir := graphFile(t, greeterGraph), t.TempDir()
 	old := filepath.Join(dir, "graph.yaml")
 	require.NoError(t, os.WriteFile(old, []byte("mine"), 0o600))
-	code, _, errs := execute(t, "export", "compose", file, "--output", dir)
+	code, _, errs := runGreeter(t, "export", "compose", file, "--output", dir)
 	assert.Equal(t, 2, code)
 	assert.Contains(t, errs, "in "+dir+" there is already graph.yaml: --force overwrites")
 	assert.Equal(t, []string{"graph.yaml"}, fileNames(t, dir), "nothing is half done")
 
-	code, _, errs = execute(t, "export", "compose", file, "--output", dir, "--force")
+	code, _, errs = runGreeter(t, "export", "compose", file, "--output", dir, "--force")
 	assert.Zero(t, code, errs)
 	data, err := os.ReadFile(old)
 	require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestExportRefusesWrongCalls(t *testing.T) {
 		"no such file":                      {"kubernetes", file + "x"},
 		"stages: want keys with values":     {"kubernetes", graphFile(t, "version: 1\nroutes: [{prefix: /, stage: a}]\nstages: 1\n")},
 	} {
-		code, out, errs := execute(t, append([]string{"export"}, args...)...)
+		code, out, errs := runGreeter(t, append([]string{"export"}, args...)...)
 		assert.Equal(t, 2, code, "%v: %s", args, errs)
 		assert.Empty(t, out)
 		assert.Contains(t, errs, want)
@@ -130,10 +130,10 @@ func TestExportRefusesWrongCalls(t *testing.T) {
 
 // A target that is misspelt is no graph file.
 func TestExportKnowsItsTargets(t *testing.T) {
-	code, _, errs := execute(t, "export", "kubernets", "x.yaml")
+	code, _, errs := runGreeter(t, "export", "kubernets", "x.yaml")
 	assert.Equal(t, 2, code)
 	assert.Contains(t, errs, "want what to export to")
-	code, out, _ := execute(t, "export", "--help")
+	code, out, _ := runGreeter(t, "export", "--help")
 	assert.Zero(t, code)
 	for _, target := range []string{"systemd", "kubernetes", "compose"} {
 		assert.Contains(t, strings.Fields(out), target)

@@ -45,14 +45,14 @@ func TestProbe(t *testing.T) {
 		"tcp://127.0.0.1":                  {2, "want http"},
 		"readyz":                           {2, "want http"},
 	} {
-		code, out, errs := execute(t, "probe", at)
+		code, out, errs := runGreeter(t, "probe", at)
 		assert.Equal(t, want.code, code, "%s: %s", at, errs)
 		assert.Contains(t, errs, want.errs, at)
 		assert.Empty(t, out)
 	}
-	code, _, _ := execute(t, "probe")
+	code, _, _ := runGreeter(t, "probe")
 	assert.Equal(t, 2, code)
-	code, _, _ = execute(t, "probe", "tcp://"+address, "--timeout", "0s")
+	code, _, _ = runGreeter(t, "probe", "tcp://"+address, "--timeout", "0s")
 	assert.Equal(t, 2, code)
 }
 
@@ -61,7 +61,7 @@ func TestProbeGivesUp(t *testing.T) {
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer mute.Close()
-	code, _, errs := execute(t, "probe", "http://"+mute.Addr().String()+"/", "--timeout", "50ms")
+	code, _, errs := runGreeter(t, "probe", "http://"+mute.Addr().String()+"/", "--timeout", "50ms")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, errs, "deadline exceeded")
 }
