@@ -64,6 +64,9 @@ var guests = map[string][]string{
 	"github.com/stretchr/testify":    {},
 	"go.uber.org/goleak":             {},
 	"pgregory.net/rapid":             {},
+	"github.com/compose-spec":        {},
+	"k8s.io":                         {},
+	"sigs.k8s.io":                    {},
 }
 
 // testOnly are packages of ours that no other package imports outside of tests,
