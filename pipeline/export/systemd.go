@@ -77,6 +77,34 @@ func (s *systemd) check(f *faults) {
 	for _, own := range s.Stages {
 		s.checkEndpoint(f, own.Position, "stages."+own.Name+".upstream", own.Upstream)
 		s.checkEndpoint(f, own.Position, "stages."+own.Name+".downstream", own.Downstream)
+		if !own.Own {
+			s.checkOutside(f, own)
+		}
+	}
+}
+
+// checkOutside reports endpoints that workers who are started elsewhere need,
+// and that are sockets of the units' own.
+func (s *systemd) checkOutside(f *faults, own stage) {
+	var closed []string
+	need := func(path string, e graph.Endpoint) {
+		if file, isFile := strings.CutPrefix(e.Connect, "ipc://"); e.IsZero() || isFile && !strings.HasPrefix(file, "@") {
+			closed = append(closed, path)
+		}
+	}
+	need("stages."+own.Name+".downstream", own.Downstream)
+	for _, front := range s.Fronts {
+		need(front.path+".loopback", front.Loopback)
+		need(front.path+".interrupt", front.Interrupt)
+	}
+	for _, name := range own.Next {
+		if next, ok := s.g.Stage(name); ok {
+			need("stages."+name+".upstream", next.Upstream)
+		}
+	}
+	if len(closed) > 0 {
+		f.at(own.Position, "stages."+own.Name, "write tcp://host:port there",
+			"its workers are started elsewhere, and these would be sockets that only the units may enter: %s", strings.Join(closed, ", "))
 	}
 }
 
