@@ -68,10 +68,12 @@ func TestProtocolShowsTheGoldenFrames(t *testing.T) {
 	assert.Empty(t, shown, "shown without a golden file")
 }
 
-// The README's first stage is the program in examples/greeter.
-func TestReadmeShowsTheGreeter(t *testing.T) {
-	for file, code := range marked(t, "README.md", "file") {
-		assert.Equal(t, read(t, file), code, file)
+// The READMEs' first stages are programs among the examples.
+func TestReadmesShowTheExamples(t *testing.T) {
+	for _, page := range []string{"README.md", "examples/python/README.md"} {
+		for file, code := range marked(t, page, "file") {
+			assert.Equal(t, read(t, file), code, file)
+		}
 	}
 }
 
@@ -190,7 +192,8 @@ func await(t *testing.T, ready <-chan struct{}) {
 	}
 }
 
-// Every flag of the program is in the table of docs/operations.md.
+// Every flag of the program is in the table of docs/operations.md, with its
+// default where the usage names one that is not words or the machine's.
 func TestOperationsNamesEveryFlag(t *testing.T) {
 	page := read(t, "docs/operations.md")
 	app := &daemon.App{Name: "prime-serverd", Workers: primes.Workers(), Stages: primes.Stages(), Simulate: primes.Simulate}
@@ -198,10 +201,13 @@ func TestOperationsNamesEveryFlag(t *testing.T) {
 		var usage, errs bytes.Buffer
 		args := slices.DeleteFunc([]string{command, "--help"}, func(s string) bool { return s == "" })
 		require.Zero(t, app.Execute(t.Context(), args, &usage, &errs), errs.String())
-		flags := regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(usage.String(), -1)
+		flags := regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)(?:.*\(default "?([^")]+)"?\)$)?`).FindAllStringSubmatch(usage.String(), -1)
 		require.NotEmpty(t, flags)
 		for _, f := range flags {
 			assert.Contains(t, page, "`"+f[1]+"`", "%s %s", command, f[1])
+			if f[2] != "" && f[1] != "--count" && f[1] != "--stage" {
+				assert.Regexp(t, `(?m)^\| `+"`"+f[1]+"`"+` \|[^|]*\| `+"`?"+regexp.QuoteMeta(f[2])+"`?"+` \|`, page, "%s %s", command, f[1])
+			}
 		}
 	}
 }
@@ -210,7 +216,7 @@ func TestOperationsNamesEveryFlag(t *testing.T) {
 func TestLinksLeadSomewhere(t *testing.T) {
 	pages, err := filepath.Glob("*.md")
 	require.NoError(t, err)
-	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md", "bench/*.md"} {
+	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md", "bench/*.md", "examples/*/*.md"} {
 		more, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		pages = append(pages, more...)

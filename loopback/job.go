@@ -29,8 +29,10 @@ type Answer struct {
 type Stage interface {
 	// Submit hands job over and does not wait for a worker. Where sent is not
 	// nil it is told once when the job has reached the kernel, or cannot any
-	// more; inside one process that is before Submit returns. If Submit
-	// returns an error the caller keeps the job and sent is not told.
+	// more; inside one process that is before Submit returns. While the stage
+	// is away it is told transport.ErrWaiting, and then once more only if the
+	// job gets lost. If Submit returns an error the caller keeps the job and
+	// sent is not told.
 	Submit(job *Job, sent transport.Notifier) error
 }
 

@@ -15,14 +15,17 @@ import (
 // Remote is a stage in another process: a DEALER connection to its proxy. It
 // is a Stage and safe for concurrent use.
 type Remote struct {
-	dialer *transport.Dialer
-	table  *Table // told of jobs that got lost; nil in workers
+	line
+	table *Table           // told of jobs that got lost; nil in workers
+	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 
 	draining atomic.Bool // what the last status said
 
-	mu    sync.Mutex // guards the fields below
-	state RemoteState
-	prime bool // what is known, or was known last, of the workers' kind
+	mu     sync.Mutex // guards the fields below, and changes of up
+	state  RemoteState
+	prime  bool    // what is known, or was known last, of the workers' kind
+	waits  backlog // a front's jobs, while the proxy is away
+	ending bool    // Run is about to end
 }
 
 // RemoteState is what is known of a stage's proxy.
@@ -35,38 +38,107 @@ type RemoteState struct {
 
 // NewRemote validates and acquires nothing. Jobs may be submitted before and
 // while it runs: they wait in a bounded queue for the proxy. A front's table is
-// told of jobs submitted without a Notifier that got lost on their way; nil
-// where others submit.
+// told of jobs submitted without a Notifier that got lost on their way, and asked
+// for which of those that wait there is still somebody to wait for them; nil where
+// others submit.
 func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, error) {
-	o.Socket, o.TellWaiting = transport.Dealer, true
+	o.Socket = transport.Dealer
 	r := &Remote{table: table}
-	d, err := transport.NewDialer(endpoint, o, r)
-	if err != nil {
+	if err := r.dial(endpoint, o, r); err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
 	}
-	r.dialer = d
 	return r, nil
 }
 
-// Run keeps the connection until ctx ends, and joins what it started.
-func (r *Remote) Run(ctx context.Context) error { return r.dialer.Run(ctx) }
+// FitForPrime has f look at jobs that waited when the proxy that comes is
+// prime_server's, which could not be known before: f makes a job fit for it, or
+// says why it cannot be sent, which ends its request. f must not block. Call it
+// before Run.
+func (r *Remote) FitForPrime(f func(*Job) error) { r.fit = f }
 
-// Flush waits until every job submitted so far has reached the kernel, or ctx ends.
-func (r *Remote) Flush(ctx context.Context) error { return r.dialer.Flush(ctx) }
+// Run keeps the connection until ctx ends, and joins what it started. Of jobs that
+// wait then nobody is told.
+func (r *Remote) Run(ctx context.Context) error {
+	err := r.dialer.Run(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ending = true
+	for range r.waits.take() {
+		r.settle()
+	}
+	return err
+}
 
-// Submit implements Stage. The error is that of transport.Dialer.Send, or, for a
-// front, ErrStageDraining.
+// Flush waits until every job has reached the kernel or got lost, or ctx ends. It
+// needs Run to be running.
+func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
+
+// Submit implements Stage. A job that gets lost with its connection is not sent
+// again: it might be done twice. The error is that of transport.Dialer.Send, or,
+// for a front, ErrStageDraining.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
 	if r.table != nil && r.draining.Load() {
 		return ErrStageDraining
 	}
-	frames := job.Payload.Frames()
-	m := make(transport.Message, 1, 1+len(frames))
-	m[0] = job.Info.AppendTo(make([]byte, 0, wire.MaxInfo))
-	if sent == nil && r.table != nil {
-		sent = &onItsWay{r.table, job.Info}
+	if sent != nil || r.table == nil {
+		return r.send(&job.Info, job.Payload.Frames(), sent)
 	}
-	return r.dialer.Send(append(m, frames...), sent)
+	if held, err := r.hold(job); held || err != nil {
+		return err
+	}
+	return r.sendOpen(job)
+}
+
+// hold keeps a front's job if the proxy is away, and reports whether it was.
+func (r *Remote) hold(job *Job) (held bool, err error) {
+	if r.up.Load() {
+		return false, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.up.Load() || r.ending {
+		return false, nil
+	}
+	dropped, ok := r.waits.add(job, r.isOpen)
+	for range dropped {
+		r.settle()
+	}
+	if !ok {
+		return false, &transport.QueueFullError{Peer: r.endpoint, Count: len(r.waits.jobs), Bytes: r.waits.bytes}
+	}
+	r.open.Add(1)
+	return true, nil
+}
+
+// isOpen reports whether somebody waits for a job.
+func (r *Remote) isOpen(job *Job) bool { return r.table.isOpen(&job.Info) }
+
+// sendOpen sends a front's job, for which somebody waits.
+func (r *Remote) sendOpen(job *Job) error {
+	return r.send(&job.Info, job.Payload.Frames(), &onItsWay{r.table, job.Info})
+}
+
+// release sends what was held back and is still waited for, to a proxy that may
+// be prime_server's. The caller holds the lock.
+func (r *Remote) release(prime bool) {
+	for _, job := range r.waits.take() {
+		if r.isOpen(job) {
+			r.sendLate(job, prime)
+		}
+		r.settle()
+	}
+}
+
+func (r *Remote) sendLate(job *Job, prime bool) {
+	if prime && r.fit != nil {
+		if err := r.fit(job); err != nil {
+			r.table.fail(&job.Info, err)
+			return
+		}
+	}
+	if r.sendOpen(job) != nil { // what waits here fits the queue, if that was empty
+		r.table.Lost(&job.Info)
+	}
 }
 
 // onItsWay waits for a front's job to reach the kernel.
@@ -109,12 +181,15 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 	if !r.state.Butterfly {
 		r.prime = true
 	}
+	r.release(!r.state.Butterfly)
+	r.up.Store(true)
 }
 
 // PeerDown implements transport.Handler.
 func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.up.Store(false)
 	r.state = RemoteState{}
 	r.draining.Store(false)
 }

@@ -22,23 +22,25 @@ type Sender struct{ fronts []*frontLink }
 
 // frontLink is the connection to one front.
 type frontLink struct {
+	line
 	name     string
-	dialer   *transport.Dialer
 	instance atomic.Uint64 // of the front at the other end now; 0: unknown, or prime_server's
 }
+
+// maxLost is how often an answer may get lost with its connection before it is
+// given up: it may be the answer itself that costs the connection.
+const maxLost = 6
 
 // NewSender validates and acquires nothing. Answers may be given to it before
 // and while it runs: they wait in a bounded queue for the front.
 func NewSender(fronts []FrontEndpoint, o transport.Options) (*Sender, error) {
-	o.Socket, o.TellWaiting = transport.Push, true
+	o.Socket = transport.Push
 	s := &Sender{}
 	for _, f := range fronts {
-		link := &frontLink{name: f.Name}
-		d, err := transport.NewDialer(f.Endpoint, o, link)
-		if err != nil {
+		link := &frontLink{name: f.Name, line: line{resend: maxLost - 1}}
+		if err := link.dial(f.Endpoint, o, link); err != nil {
 			return nil, fmt.Errorf("loopback: sender: %w", err)
 		}
-		link.dialer = d
 		s.fronts = append(s.fronts, link)
 	}
 	return s, nil
@@ -53,26 +55,26 @@ func (s *Sender) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Flush waits until every answer given so far has reached the kernel, or ctx ends.
+// Flush waits until every answer has reached the kernel or been given up, or ctx
+// ends. It needs Run to be running.
 func (s *Sender) Flush(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range s.fronts {
-		g.Go(func() error { return l.dialer.Flush(ctx) })
+		g.Go(func() error { return l.flush(ctx) })
 	}
 	return g.Wait()
 }
 
-// Answer queues a for its front. The error is a *NoFrontError or that of
-// transport.Dialer.Send; then the caller keeps a.
+// Answer implements Answerer: it queues a for its front. An answer that gets
+// lost with its connection is sent again on the next one, since of two the front
+// takes the first; one that always gets lost is given up. The error is a
+// *NoFrontError or that of transport.Dialer.Send; then the caller keeps a.
 func (s *Sender) Answer(a Answer, sent transport.Notifier) error {
 	link := s.front(&a.Info)
 	if link == nil {
 		return &NoFrontError{a.Info.Key(), string(a.Info.Field(wire.FrontName))}
 	}
-	frames := a.Payload.Frames()
-	m := make(transport.Message, 1, 1+len(frames))
-	m[0] = a.Info.AppendTo(make([]byte, 0, wire.MaxInfo))
-	return link.dialer.Send(append(m, frames...), sent)
+	return link.send(&a.Info, a.Payload.Frames(), sent)
 }
 
 // front picks the front of a job: by its instance, else by its name; a single
@@ -100,11 +102,14 @@ func (s *Sender) front(i *wire.Info) *frontLink {
 }
 
 // PeerUp implements transport.Handler.
-func (l *frontLink) PeerUp(p *transport.Peer) { l.instance.Store(p.Instance()) }
+func (l *frontLink) PeerUp(p *transport.Peer) {
+	l.instance.Store(p.Instance())
+	l.up.Store(true)
+}
 
 // Receive implements transport.Handler: PULL sockets send nothing.
 func (l *frontLink) Receive(*transport.Peer, []transport.Message) {}
 
 // PeerDown implements transport.Handler. The instance stays: answers to a
 // front that is away for a moment wait for it.
-func (l *frontLink) PeerDown(*transport.Peer, error) {}
+func (l *frontLink) PeerDown(*transport.Peer, error) { l.up.Store(false) }

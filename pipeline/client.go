@@ -44,8 +44,9 @@ func (a Answer) Response() (*Response, error) {
 }
 
 // Do submits one job and waits for its answer. The job's deadline is ctx's;
-// when ctx ends first the job is interrupted and ctx's error returned. The
-// error of submission wraps that of the stage or a *loopback.FullError.
+// when ctx ends first the job is interrupted and ctx's error returned, with its
+// cause if there is one. The error of submission wraps that of the stage or a
+// *loopback.FullError.
 func (c *Client) Do(ctx context.Context, frames ...[]byte) (Answer, error) {
 	if len(frames) == 0 {
 		return Answer{}, fmt.Errorf("pipeline: a job has at least one frame")
@@ -66,14 +67,27 @@ func (c *Client) Do(ctx context.Context, frames ...[]byte) (Answer, error) {
 	select {
 	case <-p.Done():
 	case <-ctx.Done():
-		p.Abandon(context.Cause(ctx)) // an answer that has come counts all the same
+		p.Abandon(endOf(ctx)) // an answer that has come counts all the same
 		<-p.Done()
 	}
 	a, err := p.Result()
-	if errors.Is(err, loopback.ErrDeadline) { // the table was faster than ctx
-		err = context.DeadlineExceeded
+	if errors.Is(err, loopback.ErrDeadline) { // the table was faster than we
+		err = endOf(ctx)
 	}
 	return Answer{a.Payload}, err
+}
+
+// endOf returns an error that is both ctx's and its cause. A context that has
+// not ended is about to, at its deadline.
+func endOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case err == nil:
+		return context.DeadlineExceeded
+	case errors.Is(cause, err):
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // NewAnswer returns an answer that came over the loopback.

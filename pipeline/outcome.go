@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +41,20 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 	}
 	if err != nil {
 		s.failed.Add(1)
-		s.answer(job.Info, c, s.failure(c, err))
+		s.fail(job, c, s.failure(c, err))
 	}
+}
+
+// fail tells the client of an error, or, of a part for which others may make up,
+// the join.
+func (s *slot) fail(job *loopback.Job, c *call, r *Response) {
+	if s.joinOf(&job.Info) != nil {
+		s.hold(c, loopback.Answer{}, job.Info)
+		if s.failPart(&job.Info, c, r.Status, string(r.Body)) {
+			return
+		}
+	}
+	s.answer(job.Info, c, r)
 }
 
 func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
@@ -57,6 +70,8 @@ func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
 		return nil
 	case forwarded:
 		return s.forward(job, c, r)
+	case scattered:
+		return s.scatter(job, c, r.scattering)
 	default:
 		return errNoResult
 	}
@@ -84,17 +99,33 @@ var errBusy = errors.New("the next stage takes no job now")
 
 // answer sends a response to the front of the job.
 func (s *slot) answer(info wire.Info, c *call, r *Response) {
+	a := answerTo(info, c.job.payload, r)
+	s.hold(c, a, a.Info)
+	s.send(c, a)
+}
+
+// answerTo makes the answer to a job: as HTTP, or, for a prime_server front,
+// which writes it to the client as it stands, as the text for this client.
+func answerTo(info wire.Info, job wire.Payload, r *Response) loopback.Answer {
 	if r.Status == 0 {
 		r.Status = 200
 	}
 	info.Code = uint16(r.Status)
 	a := loopback.Answer{Info: info, Payload: r}
-	if info.Key().Instance == 0 { // a prime_server front: it writes the text as it is
-		head := info.Flags.Has(wire.Head) || c.job.request != nil && c.job.request.Method == "HEAD"
-		a.Payload = wire.Frames{r.Render(&a.Info, head)}
+	if info.Key().Instance == 0 {
+		a.Payload = wire.Frames{r.Render(&a.Info, asksHead(&info, job))}
 	}
-	s.hold(c, a, info)
-	s.send(c, a)
+	return a
+}
+
+// asksHead reports whether the client asked with HEAD, as far as that can be
+// known behind a prime_server front: by a proxy's flag, or in the first stage.
+func asksHead(info *wire.Info, job wire.Payload) bool {
+	if info.Extended && info.Flags.Has(wire.Head) {
+		return true
+	}
+	frames := job.Frames()
+	return len(frames) > 0 && bytes.HasPrefix(frames[0], []byte("HEAD "))
 }
 
 // hold notes what is about to be handed over.
@@ -134,44 +165,59 @@ func (s *slot) send(c *call, a loopback.Answer) {
 	}
 }
 
-// maxLost is how often an outcome that got lost is sent again: an answer that
-// always costs the connection is given up some time.
-const maxLost = 5
-
 // Sent implements transport.Notifier: it hears the fate of the outcome. One that
-// waits for a front or proxy to come back does not hold the slot. An answer that
-// got lost with its connection is sent again: of two the front takes the first.
-// A job that may have been lost is not: its client is told, which does no harm
-// if it was not lost after all.
+// waits for a front or proxy to come back does not hold the slot; of such a one
+// it hears again if it gets lost. A job that may have been lost is not sent
+// again: its client is told, which does no harm if it was not lost after all;
+// or, of a part for which others may make up, the join. Of an answer that cannot
+// be delivered the client is told too: it may be the answer itself that costs
+// the connection.
 func (c *call) Sent(err error) {
 	s := c.slot
-	if err == nil || errors.Is(err, transport.ErrWaiting) || s.isStopped() {
+	if err == nil || errors.Is(err, transport.ErrWaiting) {
 		s.settled(c, err)
 		return
 	}
-	c.outcome.Lock()
-	a, info := c.answer, c.info
-	c.lost++
-	lost := c.lost
-	c.outcome.Unlock()
+	job, info, told, lost := c.losing()
 	switch {
-	case lost > maxLost+1:
+	case told, errors.Is(err, transport.ErrClosed):
 		s.giveUp(c, &info, err)
-		return
-	case lost > maxLost: // it may be the answer itself that costs the connection
-		a = s.instead(c, info, 502, "the answer could not be delivered")
-	case a.Payload == nil:
+	case job && lost <= maxLost && s.failPart(&info, c, 502, lostReason):
+	case job:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
-		a = s.instead(c, info, 502, "the job was lost between two stages")
+		s.sendInstead(c, info, lostReason)
+	default:
+		s.pool.log.Warn("answer cannot be delivered", "request_id", info.RequestID(), "err", err)
+		s.sendInstead(c, info, "the answer could not be delivered")
 	}
-	s.send(c, a)
+}
+
+// maxLost is how often the join is told that a part was lost, before its client
+// is.
+const maxLost = 5
+
+// losing notes one more loss of the outcome. It reports whether that was a job,
+// its info frame, whether the client has been told of a loss already, and how
+// often it was lost.
+func (c *call) losing() (job bool, info wire.Info, told bool, lost int) {
+	c.outcome.Lock()
+	defer c.outcome.Unlock()
+	c.lost++
+	return c.answer.Payload == nil, c.info, c.told, c.lost
+}
+
+// sendInstead tells the client of a loss, once.
+func (s *slot) sendInstead(c *call, info wire.Info, reason string) {
+	c.outcome.Lock()
+	c.told = true
+	c.outcome.Unlock()
+	s.send(c, s.instead(c, info, 502, reason))
 }
 
 // instead makes and notes an error answer in place of an outcome.
 func (s *slot) instead(c *call, info wire.Info, status int, reason string) loopback.Answer {
-	info.Code = uint16(status)
-	a := loopback.Answer{Info: info, Payload: errorResponse(status, reason+" (request "+info.RequestID()+")")}
-	c.note(a, info)
+	a := answerTo(info, c.job.payload, errorResponse(status, reason+" (request "+info.RequestID()+")"))
+	c.note(a, a.Info)
 	return a
 }
 
@@ -197,7 +243,7 @@ func (s *slot) failure(c *call, err error) *Response {
 		log.Error("job too large to be forwarded")
 		return errorResponse(500, "the job is too large for the next stage (request "+id+")")
 	case errors.Is(err, errBusy):
-		log.Warn("job not forwarded")
+		s.pool.busy.Do(func() { log.Warn("job not forwarded") })
 		return errorResponse(503, "the next stage is busy (request "+id+")")
 	case c.ctx.ended.Load() && errors.Is(err, context.DeadlineExceeded):
 		return errorResponse(504, "the request took too long (request "+id+")")

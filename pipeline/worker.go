@@ -112,9 +112,8 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 
 // refuse answers a job that cannot be done here.
 func (w *Worker) refuse(job *loopback.Job, status int, reason string) {
-	info := job.Info
-	info.Code = uint16(status)
-	_ = w.back.Answer(loopback.Answer{Info: info, Payload: errorResponse(status, reason+" (request "+info.RequestID()+")")}, nil)
+	r := errorResponse(status, reason+" (request "+job.Info.RequestID()+")")
+	_ = w.back.Answer(answerTo(job.Info, job.Payload, r), nil)
 }
 
 // lastWords is how long a hard stop may take to tell what became of the jobs
@@ -150,12 +149,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.pool.Run(ctx); err != nil {
 		return err
 	}
-	if ctx.Err() == nil {
-		return w.flush(ctx)
+	if w.flush(ctx) == nil {
+		return nil
 	}
 	last, cancel := context.WithTimeout(network, lastWords)
 	defer cancel()
-	_ = w.flush(last)
+	_ = w.flush(last) // the pool has logged, or will, what does not leave
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,6 +25,7 @@ type site struct {
 	options transport.Options
 	table   *loopback.Table
 	publish *loopback.Publisher
+	answers string // the endpoint to which the worker's answers go
 	worker  *pipeline.Worker
 	proxy   *fakeProxy
 	stop    context.CancelFunc // the worker's hard stop
@@ -81,9 +81,16 @@ func (b beat) slot(t *testing.T) wire.Beat {
 
 // inSynctest runs test with a site in a bubble of virtual time.
 func inSynctest(t *testing.T, test func(*testing.T, *site)) {
+	inSynctestWith(t, transport.Options{}, test)
+}
+
+// inSynctestWith does so with options for everybody; WrapConn is the front's only.
+func inSynctestWith(t *testing.T, o transport.Options, test func(*testing.T, *site)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &site{t: t, options: transport.Options{Inproc: transport.NewInproc()}}
+		o.Inproc = transport.NewInproc()
+		s := &site{t: t, options: o, answers: "inproc://answers"}
 		s.front()
+		s.options.WrapConn = nil
 		test(t, s)
 		if s.stop != nil {
 			s.stop()
@@ -146,7 +153,7 @@ func (s *site) work(slots int, h pipeline.HandlerFunc) {
 		Slots:      slots,
 		Upstream:   "inproc://downstream",
 		Next:       map[string]string{"": "inproc://next"},
-		Fronts:     []loopback.FrontEndpoint{{Endpoint: "inproc://answers"}},
+		Fronts:     []loopback.FrontEndpoint{{Endpoint: s.answers}},
 		Interrupts: []string{"inproc://interrupts"},
 		Transport:  s.options,
 		Logger:     slog.New(slog.NewTextHandler(&s.log, nil)),
@@ -157,9 +164,10 @@ func (s *site) work(slots int, h pipeline.HandlerFunc) {
 	go func() { s.ended <- w.Run(ctx) }()
 }
 
-// job opens a request and returns it with its job's frames for a slot.
+// job opens a request and returns it with its job's frames for a slot. An hour
+// of virtual time without an answer fails the test.
 func (s *site) job(slot uint16, text string) (*loopback.Pending, transport.Message) {
-	p, err := s.table.Open(loopback.Ask{})
+	p, err := s.table.Open(loopback.Ask{Deadline: time.Now().Add(time.Hour)})
 	require.NoError(s.t, err)
 	info := *p.Info()
 	info.Slot = slot
@@ -445,25 +453,5 @@ func TestASlotWithAnotherJobWaitingDoesNotBeat(t *testing.T) {
 		synctest.Wait()
 		close(release)
 		assert.Equal(t, "after two", string((<-proxy.beat).frames[0]), "one beat, after the second")
-	})
-}
-
-func TestAnAnswerThatIsTooLargeIsA500(t *testing.T) {
-	inSynctest(t, func(t *testing.T, s *site) {
-		s.options.Limits = transport.Limits{MaxFrame: 1 << 20, MaxMessage: 1 << 20}
-		proxy := s.listen(42)
-		s.work(1, func(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
-			if string(job.Bytes()) == "big" {
-				return pipeline.Text(200, strings.Repeat("x", 2<<20)), nil
-			}
-			return pipeline.Text(200, "fine"), nil
-		})
-		b := <-proxy.beat
-		for text, status := range map[string]int{"big": 500, "small": 200} {
-			p, m := s.job(0, text)
-			require.NoError(t, b.from.Send(m, nil))
-			assert.Equal(t, status, s.answered(p).Status, text)
-			<-proxy.beat
-		}
 	})
 }

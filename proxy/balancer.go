@@ -16,8 +16,22 @@ import (
 // BalancerConfig configures a Balancer. The zero value is a plain FIFO
 // without bounds.
 type BalancerConfig struct {
+	// Stage is the stage's name: it leaves its trail in the envelopes of jobs.
+	// Empty: it leaves none.
+	Stage string
+	// MaxHops bounds how many stages a job may enter until it is in this one,
+	// this one included; 0: no bound.
+	MaxHops int
+	// MaxVisits bounds how often a job may enter this stage; 0: no bound. The
+	// envelope counts the visits of wire.MaxVisited stages that have such a
+	// bound: in a cycle of more MaxHops has to hold.
+	MaxVisits int
+	// Names are the names of the pipeline's stages by their wire.StageHash, for
+	// the text of a *LoopError, which shows others as hashes. It is not copied.
+	Names map[uint32]string
 	// MaxQueue bounds the jobs that wait, for jobs that come straight from a
-	// front; 0: no bound. Jobs between stages are never refused: pools that
+	// front; 0: no bound. Parts of scattered jobs that wait for their turn to be
+	// queued do not count. Jobs between stages are never refused: pools that
 	// forward into their own full queue would deadlock, and what the fronts
 	// admitted bounds them.
 	MaxQueue int
@@ -51,12 +65,16 @@ type Assignment struct {
 
 // Balancer decides which slot does which job. It has no goroutine, clock,
 // socket or lock: its owner serializes the calls, and does what they return.
-// In steady state no call allocates.
+// In steady state no call allocates, but for jobs that go in cycles.
 //
 // Jobs are first in, first out. A slot has at most one job. After calls of
-// Idle, Submit and Requeue the owner calls Next until there is nothing more.
+// Idle, Withdraw, Leave, Submit and Requeue the owner calls Next until there is
+// nothing more. Of the parts of a scattered job at most as many as it asks for
+// are queued or held at a time; one that is given back counts, but is not held
+// back for that.
 type Balancer struct {
 	cfg        BalancerConfig
+	counter    counter
 	queue      queue
 	idle       idleList
 	candidates []Candidate // scratch for the Chooser
@@ -69,7 +87,7 @@ type Balancer struct {
 
 // NewBalancer returns a Balancer without jobs and slots.
 func NewBalancer(c BalancerConfig) *Balancer {
-	return &Balancer{cfg: c, queue: queue{skew: c.Skew.Microseconds()}}
+	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds()}}
 }
 
 // Join makes a slot, which gets nothing before it is Idle.
@@ -124,15 +142,17 @@ func (b *Balancer) free(s *Slot) {
 	if s.kind == Prime {
 		s.maybe = s.held.job
 	}
+	b.queue.crowds.leave(s.held.crowd)
 	s.held = holding{}
 	b.held--
 	b.done++
 }
 
 // Submit queues a job that enters the stage, and counts the stage in its info
-// frame's hops. It returns a *QueueFullError for a job that comes straight
-// from a front when the queue has reached a bound; then the caller keeps the
-// job, unchanged.
+// frame. It returns a *QueueFullError for a job that comes straight from a front
+// when the queue has reached a bound; then the caller keeps the job, unchanged.
+// It returns a *LoopError for a job that has entered too many stages, or this
+// one too often: the caller keeps it, too, and is to tell its front.
 func (b *Balancer) Submit(job *loopback.Job) error {
 	// A job without extension has no hops: nothing says that it ever was
 	// admitted, so it counts as coming from a front.
@@ -141,10 +161,10 @@ func (b *Balancer) Submit(job *loopback.Job) error {
 			return err
 		}
 	}
-	if job.Info.Extended {
-		job.Info.Hops++
-		job.Info.Attempt = 0
+	if err := b.counter.enter(&job.Info); err != nil {
+		return err
 	}
+	job.Info.Attempt = 0
 	b.queue.push(job)
 	return nil
 }
@@ -156,10 +176,10 @@ func (b *Balancer) full(job *loopback.Job) error {
 	if waiting < 0 {
 		return nil
 	}
-	bytes := b.queue.bytes + int64(job.Size)
+	bytes := b.queue.bytes + b.queue.crowds.bytes
 	if b.cfg.MaxQueue > 0 && waiting >= b.cfg.MaxQueue ||
-		b.cfg.MaxQueueBytes > 0 && bytes > b.cfg.MaxQueueBytes {
-		return &QueueFullError{Jobs: waiting, Bytes: b.queue.bytes}
+		b.cfg.MaxQueueBytes > 0 && bytes+int64(job.Size) > b.cfg.MaxQueueBytes {
+		return &QueueFullError{Jobs: waiting, Bytes: bytes}
 	}
 	return nil
 }
@@ -172,6 +192,9 @@ func (b *Balancer) Requeue(job *loopback.Job) { b.queue.pushFront(job) }
 // whose deadline has passed at now come out without a slot. The zero time is
 // before all deadlines: a caller that knows of none need not ask the clock.
 func (b *Balancer) Next(now time.Time) (Assignment, bool) {
+	if len(b.queue.crowds.ready) > 0 {
+		b.queue.admit()
+	}
 	e := b.queue.first
 	if e == nil {
 		return Assignment{}, false
@@ -181,12 +204,12 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 		return Assignment{}, false
 	}
 	if e.deadline != 0 && e.late(now.UnixMicro()) {
-		return Assignment{Job: b.queue.remove(e)}, true
+		return Assignment{Job: b.queue.drop(e)}, true
 	}
 	s := b.pick(e.job)
 	b.idle.remove(s)
 	s.idle = false
-	s.held.key = e.key
+	s.held.key, s.held.crowd = e.key, e.crowd
 	s.held.job = b.queue.remove(e)
 	b.held++
 	return Assignment{Slot: s, Job: s.held.job}, true
@@ -195,6 +218,7 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 // Revoke undoes an assignment that could not be carried out: the job is queued
 // again before all others, and the slot gets nothing before its next beat.
 func (b *Balancer) Revoke(a Assignment) {
+	b.queue.crowds.leave(a.Slot.held.crowd)
 	a.Slot.held = holding{}
 	b.held--
 	b.queue.pushFront(a.Job)
@@ -203,6 +227,7 @@ func (b *Balancer) Revoke(a Assignment) {
 // Decline undoes an assignment of a job that the slot must not get: the job is
 // the caller's, and the slot is idle again, before all others.
 func (b *Balancer) Decline(a Assignment) {
+	b.queue.crowds.leave(a.Slot.held.crowd)
 	a.Slot.held = holding{}
 	b.held--
 	a.Slot.idle = true
@@ -250,6 +275,7 @@ func (b *Balancer) Leave(s *Slot) (lost []*loopback.Job) {
 	}
 	if s.held.job != nil {
 		lost = append(lost, s.held.job)
+		b.queue.crowds.leave(s.held.crowd)
 		b.held--
 	}
 	if s.idle {
@@ -266,19 +292,13 @@ func (b *Balancer) Leave(s *Slot) (lost []*loopback.Job) {
 }
 
 // Clear removes all queued jobs and returns them, first in first.
-func (b *Balancer) Clear() []*loopback.Job {
-	jobs := make([]*loopback.Job, 0, b.queue.length)
-	for b.queue.first != nil {
-		jobs = append(jobs, b.queue.remove(b.queue.first))
-	}
-	return jobs
-}
+func (b *Balancer) Clear() []*loopback.Job { return b.queue.clear() }
 
-// Queued returns how many jobs wait.
-func (b *Balancer) Queued() int { return b.queue.length }
+// Queued returns how many jobs wait, parts that are parked included.
+func (b *Balancer) Queued() int { return b.queue.length + b.queue.crowds.parked }
 
 // Quiet reports whether no job waits and no slot holds one for certain.
-func (b *Balancer) Quiet() bool { return b.queue.length == 0 && b.held == 0 }
+func (b *Balancer) Quiet() bool { return b.Queued() == 0 && b.held == 0 }
 
 // Done returns how many jobs have ended with a beat.
 func (b *Balancer) Done() uint64 { return b.done }
@@ -290,6 +310,6 @@ func (b *Balancer) Status() wire.Status {
 		Prime:  b.prime > 0,
 		Slots:  uint32(b.heard),
 		Idle:   uint32(b.idle.length),
-		Queued: uint32(b.queue.length),
+		Queued: uint32(b.Queued()),
 	}
 }

@@ -16,7 +16,7 @@ const DefaultMaxSlots = 4096
 
 // Config configures a Proxy. It is copied.
 type Config struct {
-	// Stage names the stage in logs.
+	// Stage names the stage, in logs and in the envelopes of its jobs.
 	Stage string
 	// Upstream is the endpoint to bind for jobs, from fronts and from the
 	// workers of other stages. Required.
@@ -26,8 +26,8 @@ type Config struct {
 	// Transport holds what both sockets have in common: Instance, Limits,
 	// heartbeats, Inproc. Socket, Queue and Logger are set here.
 	Transport transport.Options
-	// Balancer holds the queue's bounds and the chooser. A Skew of 0 means
-	// wire.ClockSkew, since deadlines are those of other machines.
+	// Balancer holds the bounds and the chooser; its Stage is set here. A Skew
+	// of 0 means wire.ClockSkew, since deadlines are those of other machines.
 	Balancer BalancerConfig
 	// MaxSlots bounds the slots that one connection may announce; 0:
 	// DefaultMaxSlots.
@@ -62,6 +62,9 @@ func (c Config) Validate() error {
 	if c.Balancer.MaxQueue < 0 || c.Balancer.MaxQueueBytes < 0 || c.Balancer.Skew < 0 {
 		check("balancer", errors.New("bounds and skew must not be negative"))
 	}
+	if c.Balancer.MaxHops < 0 || c.Balancer.MaxVisits < 0 {
+		check("balancer", errors.New("the bounds of hops and visits must not be negative"))
+	}
 	if c.MaxSlots < 0 || c.MaxSlots > math.MaxUint16+1 {
 		check("max slots", fmt.Errorf("%d is not within 0 and %d", c.MaxSlots, math.MaxUint16+1))
 	}
@@ -78,6 +81,7 @@ func (c Config) withDefaults() Config {
 	if c.Balancer.Skew == 0 {
 		c.Balancer.Skew = wire.ClockSkew
 	}
+	c.Balancer.Stage = c.Stage
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -94,4 +98,11 @@ func (c Config) options(count int) transport.Options {
 	o.Queue = transport.QueueLimits{Count: count, Bytes: math.MaxInt64}
 	o.Logger = c.Logger
 	return o
+}
+
+// gatherer returns the configuration of the stage's Gatherer: a joined job has
+// to fit one message, whose frames a worker takes.
+func (c Config) gatherer() GathererConfig {
+	limit := c.Transport.Limits.WithDefaults().MaxFrame
+	return GathererConfig{Stage: c.Stage, Skew: c.Balancer.Skew, MaxBytes: max(1, limit-wire.MaxInfo)}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -13,8 +14,8 @@ import (
 type envelope struct {
 	loopback.Job
 	message transport.Message // as it came; render replaces the first frame
-	arrival uint64            // running number, by which jobs that come back are ordered
-	room    [96]byte
+	arrival uint64            // running number of those queued, by which jobs that come back are ordered
+	room    [120]byte
 }
 
 // Frames implements wire.Payload.
@@ -23,7 +24,8 @@ func (e *envelope) Frames() [][]byte { return e.message[1:] }
 // open reads a job. It is extended where it can be, for workers of any kind: a
 // prime_server worker hands the frame on whole, and so its jobs are counted
 // and bounded in graphs and cycles too. A frame with foreign bytes behind byte
-// 12 stays as it is.
+// 12 stays as it is. Of a request that comes without an extension it is noted
+// whether it asks with HEAD, for later stages, which do not see it.
 //
 // On error the info is what could be read of it; key tells whether its key is
 // among that, so that its front can be told.
@@ -37,22 +39,40 @@ func open(m transport.Message) (e *envelope, info wire.Info, key bool, err error
 	case len(m) < 2:
 		return nil, info, true, &MessageError{"job", fmt.Errorf("%d frame, want an info frame and a payload", len(m))}
 	}
-	info.Extend()
+	if !info.Extended && info.Extend() && bytes.HasPrefix(m[1], []byte("HEAD ")) {
+		info.Flags |= wire.Head
+	}
 	e = &envelope{message: m}
 	e.Info, e.Payload, e.Size = info, e, wire.Frames(m[1:]).Size()
 	return e, info, true, nil
+}
+
+// nameable says why a job cannot name a butterfly worker's slot, if so: the
+// foreign bytes of its info frame leave no room.
+func (e *envelope) nameable() error {
+	if e.Info.Extended {
+		return nil
+	}
+	info := e.Info
+	if info.Enclose() {
+		return nil
+	}
+	return &MessageError{"job", fmt.Errorf("more than %d foreign bytes in the info frame", wire.MaxForeign)}
+}
+
+// enclose makes a message of a job that was made here.
+func enclose(job *loopback.Job) *envelope {
+	e := &envelope{Job: *job, message: append(transport.Message{nil}, job.Payload.Frames()...)}
+	e.Payload = e
+	return e
 }
 
 // render returns the message for a slot. It may be called again only when the
 // transport has done with the last one.
 func (e *envelope) render(kind Kind, number uint16) transport.Message {
 	info := e.Info
-	if !info.Extended && kind == Butterfly {
-		// A butterfly worker's slot has to be named; it knows nothing of the
-		// foreign bytes in its place.
-		info = wire.Info{ID: info.ID, Time: info.Time, Version: info.Version,
-			KeepAlive: info.KeepAlive, Close: info.Close, Code: info.Code}
-		info.Extend()
+	if kind == Butterfly {
+		info.Enclose() // the worker restores the frame when it hands it on
 	}
 	info.Slot = number
 	e.message[0] = info.AppendTo(e.room[:0])

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -16,6 +17,14 @@ var (
 	ErrWorkerLost = errors.New("proxy: the worker was lost with the job")
 	// ErrUnfit says that a request would harm the only workers there are.
 	ErrUnfit = errors.New("proxy: the request is not for prime_server's workers")
+	// ErrLoop matches every *LoopError.
+	ErrLoop = errors.New("proxy: too many stages entered")
+	// ErrPart matches every *PartError.
+	ErrPart = errors.New("proxy: a part of the job failed")
+	// ErrMissing matches every *MissingError.
+	ErrMissing = errors.New("proxy: parts of the job are missing")
+	// ErrJoinedSize matches every *JoinedSizeError.
+	ErrJoinedSize = errors.New("proxy: the parts of the job are too large together")
 	// ErrMessage matches every *MessageError.
 	ErrMessage = errors.New("proxy: bad message")
 	// ErrRunning is returned by a second call of Run.
@@ -38,7 +47,7 @@ func (e *QueueFullError) Is(target error) bool { return target == ErrQueueFull }
 
 // MessageError says why a message was not taken for a job or a beat.
 type MessageError struct {
-	What string // "job" or "beat"
+	What string // "job", "part" or "beat"
 	Err  error
 }
 
@@ -50,12 +59,42 @@ func (e *MessageError) Unwrap() error { return e.Err }
 // Is makes errors.Is(err, ErrMessage) true.
 func (e *MessageError) Is(target error) bool { return target == ErrMessage }
 
+// LoopError says that a job entered too many stages, or one stage too often:
+// the job is refused.
+type LoopError struct {
+	Stage string   // the stage that refused it
+	What  string   // "hops", of the job, or "visits", of the stage
+	Count uint32   // this one included
+	Limit uint32   // the most allowed
+	Trail []string // the latest stages entered, the latest last
+}
+
+// Reason says it in one line, for the client.
+func (e *LoopError) Reason() string {
+	did := fmt.Sprintf("entered %d stages", e.Count)
+	if e.What == "visits" {
+		did = fmt.Sprintf("visited %s %d times", e.Stage, e.Count)
+	}
+	reason := fmt.Sprintf("the job %s, at most %d are allowed", did, e.Limit)
+	if len(e.Trail) > 0 {
+		reason += "; last stages: " + strings.Join(e.Trail, ", ")
+	}
+	return reason
+}
+
+func (e *LoopError) Error() string { return "proxy: " + e.Reason() }
+
+// Is makes errors.Is(err, ErrLoop) true.
+func (e *LoopError) Is(target error) bool { return target == ErrLoop }
+
 // refusalTable says what a client is told of an error. The first match counts.
 var refusalTable = []struct {
 	err    error
 	status int
 	reason string
 }{
+	{ErrMissing, 504, "parts of the job did not come in time"},
+	{ErrJoinedSize, 500, "the parts of the job are too large together"},
 	{ErrMessage, 400, "the job is malformed"},
 	{ErrQueueFull, 503, "the stage is overloaded"},
 	{ErrClosed, 503, "the stage is shutting down"},
@@ -68,6 +107,16 @@ var refusalTable = []struct {
 // a stage's error: the one table for it, of this package's errors. Others are
 // 500.
 func Refusal(err error) (status int, reason string) {
+	var (
+		loop *LoopError
+		part *PartError
+	)
+	switch {
+	case errors.As(err, &loop):
+		return 508, loop.Reason()
+	case errors.As(err, &part):
+		return part.Status, part.Reason
+	}
 	for _, r := range refusalTable {
 		if errors.Is(err, r.err) {
 			return r.status, r.reason

@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"errors"
+	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
 // logInterval is how often one kind of log line may be written.
@@ -28,4 +32,17 @@ func (l *limiter) do(now time.Time, f func(suppressed int)) {
 	l.next, l.suppressed = now.Add(logInterval), 0
 	l.mu.Unlock()
 	f(n)
+}
+
+// note logs a job that was refused with a *LoopError; other errors are not its
+// business.
+func (l *limiter) note(log *slog.Logger, job *loopback.Job, err error) {
+	var loop *LoopError
+	if !errors.As(err, &loop) {
+		return
+	}
+	l.do(time.Now(), func(suppressed int) {
+		log.Warn("job went around too often", "request_id", job.Info.RequestID(), loop.What, loop.Count,
+			"limit", loop.Limit, "trail", loop.Trail, "suppressed", suppressed)
+	})
 }

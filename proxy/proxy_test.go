@@ -104,6 +104,35 @@ func TestProxyForeignBytes(t *testing.T) {
 	info, _ := modern.job()
 	require.EqualValues(t, 4, info.Slot, "a butterfly worker's slot is named")
 	require.Equal(t, wire.Key{ID: 8, Time: 9}, info.Key())
+	info.Restore()
+	require.Equal(t, frame, info.AppendTo(nil), "and the frame can be restored")
+
+	modern.beat(4, info.Key())
+	long := append(frame[:12:12], strings.Repeat("x", 300)...)
+	front.send(long, []byte("x"))
+	r.expectAnswer(8, 400)
+	prime.send([]byte{})
+	r.eventually(func(s wire.Status) bool { return s.Idle == 2 })
+	front.send(frame, []byte("x")) // to the one that is idle for longest
+	modern.job()
+	front.send(long, []byte("x"))
+	require.Equal(t, long, receive(t, prime.got)[0])
+}
+
+// Who asks with HEAD is known to later stages, too, whatever the front is.
+func TestProxyNotesHeadRequests(t *testing.T) {
+	r := newRig(t, "inproc", nil)
+	front, worker := r.front(0), r.worker(7)
+	for text, head := range map[string]bool{"HEAD / HTTP/1.1\r\n\r\n": true, "GET / HTTP/1.1\r\n\r\n": false, "": false} {
+		worker.beat(1, wire.Key{ID: 8, Time: 9})
+		front.submit(&wire.Info{ID: 8, Time: 9, Version: 1}, text)
+		info, _ := worker.job()
+		require.Equal(t, head, info.Flags.Has(wire.Head), text)
+	}
+	worker.beat(1, wire.Key{ID: 8, Time: 9})
+	front.submit(butterflyInfo(3), "HEAD is what a stage before called it")
+	info, _ := worker.job()
+	require.False(t, info.Flags.Has(wire.Head), "a butterfly front says so itself")
 }
 
 func TestProxyTellsStatus(t *testing.T) {

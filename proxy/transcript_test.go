@@ -20,16 +20,23 @@ var rewrite = flag.Bool("rewrite", false, "write what the transcripts in testdat
 // TestTranscripts plays testdata/*.txt. Every block is commands, one a line, a
 // line "----", and what the Balancer decided. Lines with # are comments.
 //
-//	config [max=N] [bytes=N] [skew=MS] [chooser]    a new Balancer; the chooser takes the slot whose beat is the job's key
+//	config [max=N] [bytes=N] [skew=MS] [chooser] [stage=NAME] [maxhops=N] [maxvisits=N]
+//	                                                a new Balancer; the chooser takes the slot whose beat is the job's key
 //	join SLOT prime|butterfly
 //	beat SLOT [text=BYTES] [done=KEY]
 //	withdraw SLOT [done=KEY]
-//	submit KEY [hops=N] [size=N] [deadline=MS] [plain]    plain: without extension
+//	submit KEY [hops=N] [size=N] [deadline=MS] [plain] [way=NAME,…]
+//	                                                plain: without extension; way: stages entered and counted before
 //	requeue KEY
+//	part KEY INDEX/TOTAL [as submit] [now=MS] [group=N] [join=NAME] [width=N] [timeout=MS] [policy=any|best] [failed=CODE] [opening]
+//	                                                a part of a scattered job, to be joined at the stage sum: what the Gatherer
+//	                                                makes of it is submitted
 //	next [now=MS]                                   assignments until there is none
 //	cancel KEY | expire now=MS | leave SLOT | clear | state
 //
-// A key is [INSTANCE/]ID.
+// A key is [INSTANCE/]ID. A part is shown as KEY#INDEX, a job of joined parts as
+// KEY[INDEX …], with the code of one that failed and a - at one that is missing.
+// Cancel and expire are for the Gatherer, too.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -77,13 +84,15 @@ func play(t *testing.T, text string) string {
 // player gives a Balancer the commands of a transcript.
 type player struct {
 	b     *Balancer
+	g     *Gatherer
 	slots map[string]*Slot
 	names []string
 	out   strings.Builder
 }
 
 func newPlayer(c BalancerConfig) *player {
-	return &player{b: NewBalancer(c), slots: map[string]*Slot{}}
+	g := NewGatherer(GathererConfig{Stage: c.Stage, Skew: c.Skew, MaxBytes: c.MaxQueueBytes})
+	return &player{b: NewBalancer(c), g: g, slots: map[string]*Slot{}}
 }
 
 func (p *player) flush() string {
@@ -130,14 +139,27 @@ func (p *player) runJobs(t *testing.T, command, name string, args map[string]str
 		}
 	case "requeue":
 		p.b.Requeue(jobOf(name, args))
+	case "part":
+		p.part(partOf(name, args), at(args))
+	case "requeuepart":
+		p.b.Requeue(partOf(name, args))
 	case "next":
 		p.next(at(args))
 	case "cancel":
 		p.printf("cancelled %d", p.b.Cancel(keyOf(name)))
+		p.g.Drop(keyOf(name))
 	case "expire":
 		p.jobs("expired", p.b.Expire(at(args)))
+		joined, refused := p.g.Expire(at(args))
+		for _, job := range joined {
+			p.submit(job)
+		}
+		for _, r := range refused {
+			p.printf("%s refused: %v", showKey(r.Job), r.Err)
+		}
 	case "clear":
 		p.jobs("cleared", p.b.Clear())
+		p.jobs("cleared", p.g.Clear())
 	case "state":
 		p.state()
 	default:
@@ -147,6 +169,10 @@ func (p *player) runJobs(t *testing.T, command, name string, args map[string]str
 
 func (p *player) configure(args map[string]string) {
 	c := BalancerConfig{
+		Stage:         args["stage"],
+		MaxHops:       number(args["maxhops"]),
+		MaxVisits:     number(args["maxvisits"]),
+		Names:         map[uint32]string{wire.StageHash("a"): "a", wire.StageHash("b"): "b"},
 		MaxQueue:      number(args["max"]),
 		MaxQueueBytes: int64(number(args["bytes"])),
 		Skew:          time.Duration(number(args["skew"])) * time.Millisecond,
@@ -192,6 +218,7 @@ func (p *player) state() {
 		idle = append(idle, s.Owner.(string))
 	}
 	p.printf("queue %v idle %v", queued, idle)
+	p.crowds()
 	for _, name := range p.names {
 		s := p.slots[name]
 		line := fmt.Sprintf("%s %s", name, s.Kind())
@@ -241,10 +268,23 @@ func keyOf(s string) wire.Key {
 
 func showKey(j *loopback.Job) string {
 	k := j.Info.Key()
-	if k.Instance == 0 {
-		return fmt.Sprint(k.ID)
+	s := fmt.Sprint(k.ID)
+	if k.Instance != 0 {
+		s = fmt.Sprintf("%d/%d", k.Instance, k.ID)
 	}
-	return fmt.Sprintf("%d/%d", k.Instance, k.ID)
+	if p := j.Info.Piece(); p != nil {
+		s += fmt.Sprint("#", p.Index)
+	}
+	if joined, ok := j.Payload.(wire.Joined); ok {
+		var parts []string
+		for _, p := range joined {
+			parts = append(parts, fmt.Sprint(p.Index, map[wire.PartState]string{
+				wire.PartFailed: fmt.Sprint("!", p.Code), wire.PartMissing: "-",
+			}[p.State]))
+		}
+		s += fmt.Sprint(parts)
+	}
+	return s
 }
 
 func jobOf(key string, args map[string]string) *loopback.Job {
@@ -258,6 +298,14 @@ func jobOf(key string, args map[string]string) *loopback.Job {
 	job.Info.Instance, job.Info.Hops = k.Instance, uint32(number(args["hops"]))
 	if d := number(args["deadline"]); d != 0 {
 		job.Info.SetDeadline(time.UnixMilli(int64(d)))
+	}
+	if way := args["way"]; way != "" {
+		var w wire.Way
+		for stage := range strings.SplitSeq(way, ",") {
+			w.Enter(wire.StageHash(stage), true)
+			job.Info.Hops++
+		}
+		job.Info.Way = &w
 	}
 	return job
 }

@@ -71,6 +71,8 @@ func (o *options) flags() *flag.FlagSet {
 	flags.DurationVar(&c.Warmup, "warmup", 0, "how long to send before measuring begins")
 	flags.DurationVar(&c.Timeout, "timeout", 10*time.Second, "when to give up a request; at most a quarter later")
 	flags.Float64Var(&c.Rate, "rate", 0, "open loop: requests due per `second`, latency counted from when each was due")
+	flags.BoolVar(&c.Random, "random", false, "random gaps of that rate in an open loop, as of independent clients, instead of even ones")
+	flags.Uint64Var(&c.Seed, "seed", 0, "which random gaps; the same number makes the same ones")
 	flags.StringVar(&c.Method, "method", "GET", "method of the request")
 	bytesVar(flags, &c.Body, "body", "body of the request")
 	bytesVar(flags, &c.Expect, "expect-body", "body that every answer must have")

@@ -13,6 +13,7 @@ func Workers() map[string]pipeline.Handler {
 	return map[string]pipeline.Handler{
 		"primes.parse":   pipeline.HandlerFunc(Parse),
 		"primes.compute": pipeline.HandlerFunc(Compute),
+		"primes.slice":   Slices{},
 		"echo":           pipeline.HandlerFunc(Echo),
 	}
 }
@@ -22,6 +23,15 @@ func Stages() []daemon.Stage {
 	return []daemon.Stage{
 		{Name: "parse", Worker: "primes.parse", Next: []string{"compute"}},
 		{Name: "compute", Worker: "primes.compute"},
+	}
+}
+
+// SlicedStages returns the pipeline whose long jobs share the second stage's
+// slots with short ones: a cycle.
+func SlicedStages() []daemon.Stage {
+	return []daemon.Stage{
+		{Name: "parse", Worker: "primes.parse", Next: []string{"slice"}},
+		{Name: "slice", Worker: "primes.slice", Next: []string{"slice"}},
 	}
 }
 

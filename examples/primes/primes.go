@@ -1,5 +1,8 @@
 // Package primes is the demo pipeline: is a number prime? Two stages, parse
-// and compute, give prime_server's answers, byte for byte in the body.
+// and compute, give prime_server's answers, byte for byte in the body. The
+// second stage comes in two kinds: Compute holds its slot until the answer is
+// found, Slices goes back to the end of the stage's queue every few
+// milliseconds.
 //
 // The computation is deliberately plain: it is the load, not the point.
 package primes
@@ -24,7 +27,7 @@ const Composite = ^uint64(0)
 
 // Parse is the first stage: it reads the number from GET
 // /is_prime?possible_prime=N, or from the body of a POST on any path, and
-// forwards it to stage "compute" as 8 bytes, little-endian.
+// forwards it to the only next stage as 8 bytes, little-endian.
 func Parse(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
 	r, err := job.Request()
 	if err != nil {
@@ -34,7 +37,7 @@ func Parse(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
 	if problem != "" {
 		return pipeline.Text(400, problem), nil
 	}
-	return pipeline.Forward("compute", encode(n)), nil
+	return pipeline.Forward("", encode(n)), nil
 }
 
 // number returns the number that a request asks for, or what is wrong with it.
@@ -69,10 +72,14 @@ func Compute(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
 	if err != nil {
 		return pipeline.Result{}, err
 	}
+	return answer(n, prime), nil
+}
+
+func answer(n uint64, prime bool) pipeline.Result {
 	if !prime {
 		n = Composite
 	}
-	return pipeline.Text(200, strconv.FormatUint(n, 10)), nil
+	return pipeline.Text(200, strconv.FormatUint(n, 10))
 }
 
 // Decode reads a number as it travels between the stages.
@@ -81,30 +88,6 @@ func Decode(b []byte) (uint64, error) {
 		return 0, pipeline.Errorf(400, "a number to compute has 8 bytes, this has %d", len(b))
 	}
 	return binary.LittleEndian.Uint64(b), nil
-}
-
-// stepsBetweenLooks is how many divisions are done between two looks at the
-// context: well below a millisecond's worth.
-const stepsBetweenLooks = 4096
-
-// IsPrime divides n by 2, 3, 4, … while the divisor is below the quotient, one
-// division a step. 0 and 1 count as prime, as with prime_server. The error is
-// that of ctx.
-func IsPrime(ctx context.Context, n uint64) (bool, error) {
-	high := n
-	for divisor := uint64(2); divisor < high; divisor++ {
-		quotient := n / divisor
-		if quotient*divisor == n {
-			return false, nil
-		}
-		high = quotient
-		if divisor%stepsBetweenLooks == 0 {
-			if err := ctx.Err(); err != nil {
-				return false, err
-			}
-		}
-	}
-	return true, nil
 }
 
 // Echo answers 200 with the request's body.

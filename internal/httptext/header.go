@@ -17,6 +17,16 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
+// Lookup returns the first value of name, and whether there is one.
+func (h Header) Lookup(name string) (string, bool) {
+	for i := range h {
+		if equalFold(h[i].Name, name) {
+			return h[i].Value, true
+		}
+	}
+	return "", false
+}
+
 // Has reports whether there is a field called name.
 func (h Header) Has(name string) bool {
 	for i := range h {

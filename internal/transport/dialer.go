@@ -2,6 +2,8 @@ package transport
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -75,18 +77,39 @@ func (d *Dialer) Run(ctx context.Context) error {
 		return ErrRunning
 	}
 	pause := backoff{Backoff: d.o.Backoff}
+	away := time.Now() // since when there is no peer
 	for {
 		lived, err := d.connection(ctx)
 		if lived > d.o.Backoff.Max {
 			pause.reset()
 		}
+		if lived > 0 {
+			away = time.Now()
+		}
 		if ctx.Err() == nil {
-			d.failed.warn(d.endpoint.String(), err)
+			d.report(err, away)
 		}
 		if !sleep(ctx.Done(), pause.next()) {
 			tell(d.out.close(ErrClosed), ErrClosed)
 			return nil
 		}
+	}
+}
+
+// awayQuietly is for how long a peer may be away before that is worth a
+// warning: processes are started, and started again, in any order.
+const awayQuietly = 2 * time.Second
+
+// report logs why there is no connection.
+func (d *Dialer) report(err error, away time.Time) {
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, io.EOF):
+		d.o.Logger.Info("connection ended", "endpoint", d.endpoint.String())
+	case errors.As(err, &dial) && dial.Op == "dial" && time.Since(away) < awayQuietly:
+		d.o.Logger.Debug("nobody there yet", "endpoint", d.endpoint.String(), "err", err)
+	default:
+		d.failed.warn(d.endpoint.String(), err)
 	}
 }
 

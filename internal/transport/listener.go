@@ -3,7 +3,9 @@ package transport
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -215,6 +217,21 @@ func (l *Listener) Publish(m Message) {
 			l.dropped.Add(1)
 		}
 	}
+}
+
+// Flush blocks until all that was queued for the present peers before the call
+// has been handed to the kernel or given up, or ctx ends; then it returns ctx's
+// cause.
+func (l *Listener) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	peers := slices.Collect(maps.Keys(l.peers))
+	l.mu.Unlock()
+	for _, p := range peers {
+		if err := p.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Dropped counts the messages that a subscriber did not get since its queue was

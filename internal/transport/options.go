@@ -138,7 +138,7 @@ func (o Options) Validate() error {
 
 // withDefaults returns o with its zero fields filled in.
 func (o Options) withDefaults() Options {
-	o.Limits = o.Limits.withDefaults()
+	o.Limits = o.Limits.WithDefaults()
 	fill(&o.Queue.Count, 65536)
 	fill(&o.Queue.Bytes, 64<<20)
 	fill(&o.Heartbeat, 2*time.Second)
@@ -155,7 +155,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with their defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
 	fill(&l.MaxFrame, 64<<20)
 	fill(&l.MaxMessage, max(l.MaxFrame, 64<<20))
 	fill(&l.MaxFrames, 1024)

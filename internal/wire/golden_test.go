@@ -42,10 +42,31 @@ func goldens() map[string][]byte {
 	extended.Extend()
 	extended.Instance = job.Instance
 	full := fullInfo(extended)
+	cyclic := extended
+	var way wire.Way
+	way.Enter(wire.StageHash("parse"), false)
+	for cyclic.Hops = 1; cyclic.Hops < 4; cyclic.Hops++ {
+		way.Enter(wire.StageHash("compute"), true)
+	}
+	cyclic.Way = &way
+	foreign, err := wire.ParseInfo(append(prime.AppendTo(nil), "foreign"...))
+	if err != nil {
+		panic(err)
+	}
+	enclosed := foreign
+	enclosed.Enclose()
+	part := extended
+	part.Hops, part.Flags = 1, wire.Scattered
+	part.SetPiece(&wire.Piece{Index: 2, Total: 1000, Group: 1, Join: wire.StageHash("sum"), Width: 16, Timeout: 250, Policy: wire.BestEffort})
+	joined := wire.Joined{
+		{Index: 0, Payload: wire.Frames{[]byte("ab"), []byte("c")}},
+		{Index: 1, State: wire.PartFailed, Code: 422, Payload: wire.Frames{[]byte("no number")}},
+		{Index: 2, State: wire.PartMissing},
+	}.Frames()
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
-	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000}
+	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000, Parts: 3}
 	compat := status
 	compat.Prime = true
 	draining := status
@@ -55,6 +76,12 @@ func goldens() map[string][]byte {
 		"info-prime-200":  answered.AppendTo(nil),
 		"info-extended":   extended.AppendTo(nil),
 		"info-full":       full.AppendTo(nil),
+		"info-cycle":      cyclic.AppendTo(nil),
+		"info-foreign":    foreign.AppendTo(nil),
+		"info-enclosed":   enclosed.AppendTo(nil),
+		"info-part":       part.AppendTo(nil),
+		"joined-table":    joined[0],
+		"joined-bytes":    joined[1],
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),

@@ -40,16 +40,16 @@ type Info struct {
 	KeepAlive bool  // the client sent Connection: Keep-Alive
 	Close     bool  // the client sent Connection: Close
 	spare     bool  // bit 15, carried along
+	Extended  bool  // there is an extension
+	short     uint8 // how many of the bit field's and padding's four bytes are missing
 	Code      uint16
 
 	// Ext holds the extension; it means something only where Extended is set.
 	Ext
-	Extended bool
 
 	// tail is what an info frame without extension holds besides the known
 	// bytes: handed on as it came.
-	tail  []byte
-	short uint8 // bytes present of the bit field and padding, where not all four
+	tail []byte
 }
 
 // Key names a job on the wire: unique among the jobs open at one time.
@@ -189,4 +189,32 @@ func (i *Info) Extend() bool {
 	i.short, i.tail = 0, nil
 	i.Ext, i.Extended = Ext{}, true
 	return true
+}
+
+// Enclose gives the frame an extension even if foreign bytes stand in its place:
+// they move into the field Foreign, from which Restore takes them back. It
+// reports whether they fit; if not the frame stays as it is.
+func (i *Info) Enclose() bool {
+	foreign := i.tail
+	switch {
+	case i.Extend():
+		return true
+	case len(foreign) > MaxForeign:
+		return false
+	}
+	i.tail = nil
+	i.Ext, i.Extended = Ext{}, true
+	return i.SetField(Foreign, foreign)
+}
+
+// Enclosed reports whether the frame's extension stands in the place of foreign
+// bytes.
+func (i *Info) Enclosed() bool { return i.Extended && i.Field(Foreign) != nil }
+
+// Restore undoes Enclose; other frames stay as they are.
+func (i *Info) Restore() {
+	if i.Enclosed() {
+		i.tail = i.Field(Foreign)
+		i.Ext, i.Extended = Ext{}, false
+	}
 }

@@ -54,6 +54,43 @@ func TestForeignBytesAreHandedOn(t *testing.T) {
 	}
 }
 
+func TestForeignBytesAreEnclosedAndRestored(t *testing.T) {
+	key := []byte{1, 2, 3, 4, 5, 6, 7, 8}
+	base := append(bytes.Clone(key), 0xff, 0xff, 0, 0)
+	foreign := bytes.Repeat([]byte("z"), wire.MaxForeign)
+	for _, n := range []int{1, 4, wire.MaxForeign} {
+		frame := append(bytes.Clone(base), foreign[:n]...)
+		i, err := wire.ParseInfo(frame)
+		require.NoError(t, err)
+		require.True(t, i.Enclose())
+		i.Slot = 7
+		travelled, err := wire.ParseInfo(i.AppendTo(nil))
+		require.NoError(t, err)
+		assert.True(t, travelled.Enclosed())
+		assert.EqualValues(t, 7, travelled.Slot)
+		travelled.Code = 200
+		travelled.Restore()
+		want, err := wire.ParseInfo(frame)
+		require.NoError(t, err)
+		want.Code = 200
+		assert.Equal(t, want.AppendTo(nil), travelled.AppendTo(nil), "but for the code nothing has changed")
+	}
+
+	i, err := wire.ParseInfo(append(append(bytes.Clone(base), foreign...), 'z'))
+	require.NoError(t, err)
+	assert.False(t, i.Enclose(), "too many")
+	assert.Len(t, i.AppendTo(nil), wire.PrimeInfo+wire.MaxForeign+1)
+
+	for _, frame := range [][]byte{key, base, goldens()["info-full"]} {
+		i, err := wire.ParseInfo(frame)
+		require.NoError(t, err)
+		require.True(t, i.Enclose())
+		extended := i
+		i.Restore()
+		assert.Equal(t, extended, i, "there is nothing to restore")
+	}
+}
+
 func TestBadInfoFrames(t *testing.T) {
 	extended := goldens()["info-extended"]
 	for want, frame := range map[string][]byte{
@@ -119,6 +156,13 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, g[name], s.AppendTo(nil))
 	}
+	short, err := wire.ParseStatus(g["status"][:28])
+	require.NoError(t, err)
+	whole, err := wire.ParseStatus(append(bytes.Clone(g["status"]), 1, 2, 3))
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, whole.Parts)
+	whole.Parts = 0
+	assert.Equal(t, short, whole, "as versions before and after this write it")
 	for _, name := range []string{"interrupt", "interrupt-prime"} {
 		k, err := wire.ParseInterrupt(g[name])
 		require.NoError(t, err)
@@ -132,7 +176,7 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		_, err := wire.ParseStatus(bad)
 		assert.Error(t, err)
 	}
-	_, err := wire.ParseInterrupt(make([]byte, 7))
+	_, err = wire.ParseInterrupt(make([]byte, 7))
 	assert.Error(t, err)
 }
 
@@ -159,8 +203,25 @@ func FuzzParseInfo(f *testing.F) {
 		for tag := range 256 {
 			_ = i.Field(wire.Tag(tag))
 		}
+		if enclosed := i; !i.Extended && enclosed.Enclose() {
+			travelled, err := wire.ParseInfo(enclosed.AppendTo(nil))
+			if err != nil {
+				t.Fatalf("enclosed and not read: %v", err)
+			}
+			travelled.Restore()
+			if len(b) > wire.PrimeInfo && !bytes.Equal(out, travelled.AppendTo(nil)) {
+				t.Fatal("not restored")
+			}
+		}
+		i.Restore()
 		i.Extend()
+		w := i.ReadWay()
+		w.Enter(1, true)
+		i.Way = &w
 		i.SetField(wire.FrontName, []byte("name"))
+		if i.Extended && len(i.AppendTo(nil)) > wire.MaxInfo {
+			t.Fatal("too long with its way")
+		}
 		_ = i.Key().String()
 	})
 }

@@ -227,6 +227,8 @@ func TestStagesAreChecked(t *testing.T) {
 		`two stages are named`: {upper()[1], upper()[1]},
 		`does not exist`:       {{Name: "a", Handler: upper()[0].Handler, Next: []string{"b"}}},
 		`no handler`:           {{Name: "a"}},
+		`must not be negative`: {{Name: "a", Handler: upper()[0].Handler, MaxVisits: -1}},
+		`have the same hash`:   {{Name: "costarring"}, {Name: "liquid"}},
 	} {
 		_, err := cluster.NewStages(cluster.StagesConfig{Stages: stages, Table: table})
 		assert.ErrorContains(t, err, want)

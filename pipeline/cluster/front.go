@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
@@ -42,18 +44,40 @@ type Front struct {
 	table     *loopback.Table
 	collector *loopback.Collector
 	publisher *loopback.Publisher
-	stages    []*remoteStage // the first takes the requests
+	stages    []*remoteStage
 	http      *httpfront.Front
 }
 
 // remoteStage is a stage's proxy and where it is.
 type remoteStage struct {
 	*loopback.Remote
-	endpoint string
+	stageAt
+}
+
+// String names the stage's proxy in a sentence.
+func (s *remoteStage) String() string {
+	if s.name == "" {
+		return "the proxy at " + s.endpoint
+	}
+	return fmt.Sprintf("the proxy of stage %q at %s", s.name, s.endpoint)
 }
 
 // NewFront validates cfg and acquires nothing.
 func NewFront(cfg FrontConfig) (*Front, error) {
+	stages := []stageAt{{"", cfg.Proxy}}
+	for _, e := range cfg.Watch {
+		stages = append(stages, stageAt{"", e})
+	}
+	return newFront(cfg, stages, func(f *Front, http *httpfront.Config) {
+		http.Stage, http.Compat = f.stages[0], f.stages[0].Prime
+	})
+}
+
+// stageAt is a stage and the upstream endpoint of its proxy.
+type stageAt struct{ name, endpoint string }
+
+// newFront makes a front of stages; route sets where its requests go.
+func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.Config)) (*Front, error) {
 	table, err := loopback.NewTable(cfg.Table)
 	if err != nil {
 		return nil, err
@@ -68,18 +92,29 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		return nil, err
 	}
 	table.Notify(f.publisher)
-	for _, e := range append([]string{cfg.Proxy}, cfg.Watch...) {
-		r, err := loopback.NewRemote(e, o, table)
+	for _, s := range stages {
+		r, err := loopback.NewRemote(s.endpoint, o, table)
 		if err != nil {
 			return nil, err
 		}
-		f.stages = append(f.stages, &remoteStage{r, e})
+		r.FitForPrime(fitForPrime)
+		f.stages = append(f.stages, &remoteStage{r, s})
 	}
-	cfg.HTTP.Table, cfg.HTTP.Stage = table, f.stages[0]
-	cfg.HTTP.Ready, cfg.HTTP.Compat = f.unready, f.prime
-	cfg.HTTP.Logger = cfg.Logger
+	cfg.HTTP.Table, cfg.HTTP.Ready, cfg.HTTP.Logger = table, f.unready, cfg.Logger
+	route(f, &cfg.HTTP)
 	f.http, err = httpfront.New(cfg.HTTP)
 	return f, err
+}
+
+// fitForPrime does for requests that came before the proxy what the HTTP server
+// does for those that come later.
+func fitForPrime(job *loopback.Job) error {
+	text, err := forPrime(job.Payload.Frames()[0])
+	if err != nil {
+		return &httpfront.StatusError{Status: http.StatusNotImplemented, Message: "the method is not implemented"}
+	}
+	job.Payload, job.Size = wire.Frames{text}, len(text)
+	return nil
 }
 
 // unready says why requests cannot be served now: a proxy that is away, or one
@@ -90,20 +125,17 @@ func (f *Front) unready() error {
 		state := s.State()
 		switch {
 		case !state.Connected:
-			errs = append(errs, fmt.Errorf("the proxy at %s is not connected", s.endpoint))
+			errs = append(errs, fmt.Errorf("%v is not connected", s))
 		case state.Butterfly && state.Told.IsZero():
-			errs = append(errs, fmt.Errorf("the proxy at %s has not told its status yet", s.endpoint))
+			errs = append(errs, fmt.Errorf("%v has not told its status yet", s))
 		case state.Status.Draining:
-			errs = append(errs, fmt.Errorf("the proxy at %s is draining", s.endpoint))
+			errs = append(errs, fmt.Errorf("%v is draining", s))
 		case state.Butterfly && state.Status.Workers == 0:
-			errs = append(errs, fmt.Errorf("the proxy at %s has no workers", s.endpoint))
+			errs = append(errs, fmt.Errorf("%v has no workers", s))
 		}
 	}
 	return errors.Join(errs...)
 }
-
-// prime reports whether a prime_server worker may get a request's text.
-func (f *Front) prime() bool { return f.stages[0].Prime() }
 
 // Run binds the addresses and serves until Shutdown has ended, or ctx ends,
 // which is the hard stop. It joins all that it started. It may run once.
@@ -113,7 +145,14 @@ func (f *Front) Run(ctx context.Context) error {
 		background = append(background, f.serving(s.Run))
 	}
 	ready := []<-chan struct{}{f.collector.Ready(), f.publisher.Ready()}
-	return around(ctx, f.http.Run, ready, background...)
+	serve := func(ctx context.Context) error {
+		err := f.http.Run(ctx)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		_ = f.publisher.Flush(last) // whoever is stuck misses some interrupts
+		return err
+	}
+	return around(ctx, serve, ready, background...)
 }
 
 // serving returns run, to begin once requests are accepted: what cannot be

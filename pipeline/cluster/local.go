@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline"
 	"github.com/butterfly-zmq/butterfly/proxy"
@@ -27,14 +29,25 @@ type Stage struct {
 	Slots int
 	// Next names the stages to which Handler may forward; its own too.
 	Next []string
+	// MaxVisits bounds how often one job may enter the stage (508); 0: no
+	// bound. Of more than 8 such stages in one cycle MaxHops has to bound it.
+	MaxVisits int
+	// MaxQueue and MaxQueueBytes bound the jobs straight from a front that wait
+	// for a worker (503); 0: the front's own bounds are enough.
+	MaxQueue      int
+	MaxQueueBytes int64
 }
 
 // StagesConfig configures Stages.
 type StagesConfig struct {
 	// Stages are the pipeline's, at least one. Requests enter by the first.
 	Stages []Stage
-	// Table holds the open requests. The caller runs it.
-	Table *loopback.Table
+	// MaxHops bounds how many stages one job may enter (508); 0: no bound.
+	MaxHops int
+	// Table holds the open requests; Tables, in its place, those of several
+	// fronts. The caller runs them.
+	Table  *loopback.Table
+	Tables []*loopback.Table
 	// Logger gets what is wrong with handlers and jobs; nil: nothing.
 	Logger *slog.Logger
 }
@@ -59,13 +72,17 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 	if len(cfg.Stages) == 0 {
 		return nil, errors.New("cluster: a pipeline has at least one stage")
 	}
-	queues := make(map[string]*proxy.Local, len(cfg.Stages))
-	for _, c := range cfg.Stages {
-		if _, twice := queues[c.Name]; twice {
-			return nil, fmt.Errorf("cluster: two stages are named %q", c.Name)
-		}
-		queues[c.Name] = proxy.NewLocal(proxy.LocalConfig{})
+	if cfg.Table != nil {
+		cfg.Tables = append([]*loopback.Table{cfg.Table}, cfg.Tables...)
 	}
+	if len(cfg.Tables) == 0 {
+		return nil, errors.New("cluster: a pipeline needs the table of a front")
+	}
+	queues, err := cfg.queues()
+	if err != nil {
+		return nil, err
+	}
+	back := tables(cfg.Tables).answerer()
 	s := &Stages{entry: queues[cfg.Stages[0].Name]}
 	for _, c := range cfg.Stages {
 		next, err := edges(c, queues)
@@ -79,17 +96,79 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 			Slots:    c.Slots,
 			Slot:     func(int) loopback.Slot { return queue.Slot() },
 			Next:     next,
-			Loopback: cfg.Table,
+			Loopback: back,
 			Logger:   cfg.Logger,
 		})
 		if err != nil {
 			return nil, err
 		}
 		s.all = append(s.all, &localStage{c.Name, queue, pool})
-		cfg.Table.Notify(queue)
-		cfg.Table.Notify(pool)
+		for _, t := range cfg.Tables {
+			t.Notify(queue)
+			t.Notify(pool)
+		}
 	}
 	return s, nil
+}
+
+// queues makes the queue of every stage.
+func (c *StagesConfig) queues() (map[string]*proxy.Local, error) {
+	all := make([]string, 0, len(c.Stages))
+	for _, s := range c.Stages {
+		all = append(all, s.Name)
+	}
+	names, err := hashes(all)
+	if err != nil {
+		return nil, err
+	}
+	queues := make(map[string]*proxy.Local, len(c.Stages))
+	for _, s := range c.Stages {
+		if s.MaxVisits < 0 || c.MaxHops < 0 {
+			return nil, fmt.Errorf("cluster: stage %q: the bounds of hops and visits must not be negative", s.Name)
+		}
+		queues[s.Name] = proxy.NewLocal(proxy.LocalConfig{
+			Balancer: proxy.BalancerConfig{
+				Stage: s.Name, MaxHops: c.MaxHops, MaxVisits: s.MaxVisits, Names: names,
+				MaxQueue: s.MaxQueue, MaxQueueBytes: s.MaxQueueBytes,
+			},
+			Refuse: c.refuse,
+			Logger: c.Logger,
+		})
+	}
+	return queues, nil
+}
+
+// hashes returns the stages' names by their hashes in envelopes.
+func hashes(stages []string) (map[uint32]string, error) {
+	names := make(map[uint32]string, len(stages))
+	for _, name := range stages {
+		hash := wire.StageHash(name)
+		switch other, taken := names[hash]; {
+		case taken && other == name:
+			return nil, fmt.Errorf("cluster: two stages are named %q", name)
+		case taken:
+			return nil, fmt.Errorf("cluster: stages %q and %q have the same hash %#08x: rename one", other, name, hash)
+		}
+		names[hash] = name
+	}
+	return names, nil
+}
+
+// refuse answers for a job that no slot gets. One whose deadline has passed is
+// the table's to answer.
+func (c *StagesConfig) refuse(job *loopback.Job, err error) {
+	if errors.Is(err, proxy.ErrExpired) {
+		return
+	}
+	status, reason := proxy.Refusal(err)
+	info := job.Info
+	info.Code = uint16(status)
+	_ = tables(c.Tables).Answer(loopback.Answer{Info: info, Payload: httptext.NewText(status, because(&info, reason))}, nil)
+}
+
+// because is what a client is told of a refusal.
+func because(info *wire.Info, reason string) string {
+	return reason + " (request " + info.RequestID() + ")"
 }
 
 func edges(c Stage, queues map[string]*proxy.Local) (map[string]loopback.Stage, error) {
@@ -102,6 +181,16 @@ func edges(c Stage, queues map[string]*proxy.Local) (map[string]loopback.Stage, 
 		next[name] = queue
 	}
 	return next, nil
+}
+
+// Stage returns the stage of a name, nil if there is none.
+func (s *Stages) Stage(name string) loopback.Stage {
+	for _, st := range s.all {
+		if st.name == name {
+			return st.queue
+		}
+	}
+	return nil
 }
 
 // Entry returns the stage by which requests enter.

@@ -15,8 +15,14 @@ import (
 
 // ProxyConfig configures a Proxy. Endpoints are tcp://host:port or ipc:///path.
 type ProxyConfig struct {
-	// Stage names the stage in logs.
+	// Stage names the stage, in logs and in the envelopes of its jobs.
 	Stage string
+	// Stages names the pipeline's stages, so that the answer to a job that went
+	// around too often can name them; others are shown as hashes.
+	Stages []string
+	// MaxHops bounds how many stages one job may enter until it is in this one,
+	// MaxVisits how often it may enter this one (508); 0: no bound.
+	MaxHops, MaxVisits int
 	// Upstream and Downstream are the endpoints that the proxy binds.
 	Upstream, Downstream string
 	// Fronts are the loopback endpoints of the fronts; without any, jobs that
@@ -58,6 +64,10 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if o.Instance == 0 {
 		o.Instance = loopback.NewInstance()
 	}
+	names, err := hashes(cfg.Stages)
+	if err != nil {
+		return nil, err
+	}
 	c := proxy.Config{
 		Stage:      cfg.Stage,
 		Upstream:   cfg.Upstream,
@@ -66,12 +76,14 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		Balancer: proxy.BalancerConfig{
 			MaxQueue:      cmp.Or(cfg.MaxQueue, DefaultMaxQueue),
 			MaxQueueBytes: cmp.Or(cfg.MaxQueueBytes, DefaultMaxQueueBytes),
+			MaxHops:       cfg.MaxHops,
+			MaxVisits:     cfg.MaxVisits,
+			Names:         names,
 		},
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
 	}
 	p := &Proxy{life: newLifetime()}
-	var err error
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
 	}
@@ -87,7 +99,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 
 // refusal is the text of an answer that a proxy makes.
 func refusal(info *wire.Info, status int, reason string) []byte {
-	return httptext.ErrorText(info, status, reason+" (request "+info.RequestID()+")")
+	return httptext.ErrorText(info, status, because(info, reason))
 }
 
 // forPrime makes a request fit for prime_server's parser, which aborts its

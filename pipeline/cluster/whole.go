@@ -14,6 +14,8 @@ import (
 type WholeConfig struct {
 	// Stages are the pipeline's; requests enter by the first.
 	Stages []Stage
+	// MaxHops bounds how many stages one job may enter (508); 0: no bound.
+	MaxHops int
 	// HTTP configures the front; its Table and Stage are set here.
 	HTTP httpfront.Config
 	// Table bounds the open requests.
@@ -36,7 +38,7 @@ func NewWhole(cfg WholeConfig) (*Whole, error) {
 	if err != nil {
 		return nil, err
 	}
-	stages, err := NewStages(StagesConfig{Stages: cfg.Stages, Table: table, Logger: cfg.Logger})
+	stages, err := NewStages(StagesConfig{Stages: cfg.Stages, MaxHops: cfg.MaxHops, Table: table, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.maxBody, "max-body", "largest request body (413)")
 	flags.Var(&f.maxHeader, "max-header", "largest request head (431)")
 	flags.IntVar(&f.maxPending, "max-pending", f.maxPending, "most `requests` that wait for an answer (503)")
-	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of their bodies (503)")
+	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of their bodies, and most bytes being received (503)")
 	flags.IntVar(&f.maxConns, "max-conns", f.maxConns, "most open `connections` (503)")
 	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer; negative: for ever")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
@@ -73,7 +73,7 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 	if err := f.check(); err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
-	access, err := f.openAccessLog(stdout)
+	access, err := openAccessLog(f.accessLog, stdout)
 	if err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
@@ -90,6 +90,7 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 			HalfCloseGrace: grace,
 			MaxBody:        int(f.maxBody),
 			MaxHeaderBytes: int(f.maxHeader),
+			MaxReceiving:   int64(f.maxPendingBytes),
 			MaxConns:       f.maxConns,
 			LivePath:       f.live,
 			ReadyPath:      f.ready,
@@ -123,14 +124,15 @@ func (f *httpFlags) check() error {
 	return nil
 }
 
-func (f *httpFlags) openAccessLog(stdout io.Writer) (io.Writer, error) {
-	switch f.accessLog {
+// openAccessLog opens the file of a name, - for stdout, "" for none.
+func openAccessLog(name string, stdout io.Writer) (io.Writer, error) {
+	switch name {
 	case "":
 		return nil, nil
 	case "-":
 		return stdout, nil
 	}
-	file, err := os.OpenFile(f.accessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("access log: %w", err)
 	}

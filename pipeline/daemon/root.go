@@ -45,8 +45,12 @@ func (a *App) command(stdout, stderr io.Writer) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	logs.add(root.PersistentFlags())
 	demo.add(root.Flags())
-	root.AddCommand(a.frontCommand(&logs, stdout, stderr), a.proxyCommand(&logs, stderr), a.workerCommand(&logs, stderr),
-		a.exportCommand(stdout), a.probeCommand())
+	root.AddCommand(
+		a.runCommand(&logs, stdout, stderr), a.upCommand(&logs, stdout, stderr),
+		a.validateCommand(stdout), a.graphCommand(&logs, stdout, stderr), a.schemaCommand(stdout),
+		a.frontCommand(&logs, stdout, stderr), a.proxyCommand(&logs, stderr), a.workerCommand(&logs, stderr),
+		a.exportCommand(stdout), a.probeCommand(),
+	)
 	return root
 }
 

@@ -24,12 +24,16 @@ type part interface {
 const graceShare = 0.75
 
 // serve runs p until it fails, or SIGINT, SIGTERM or the end of ctx tell it to
-// stop: then it has the drain time to finish, and a second signal ends that
-// early. What is stuck after the drain time is logged.
+// stop: then it has the drain time to finish, and a second signal, half a second
+// later or more, ends that early. What is stuck after the drain time is logged.
 func serve(ctx context.Context, p part, drain time.Duration, log *slog.Logger) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	// Whoever reads the access log or the log may go; that must not end us.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -45,18 +49,32 @@ func serve(ctx context.Context, p part, drain time.Duration, log *slog.Logger) e
 	}
 	grace, giveUp := context.WithTimeout(hard, time.Duration(float64(drain)*graceShare))
 	defer giveUp()
-	go func() {
-		select {
-		case <-signals:
-			giveUp()
-		case <-grace.Done():
-		}
-	}()
+	go second(grace, signals, giveUp)
 	if err := p.Shutdown(grace); err != nil {
 		log.Warn("not drained", "err", err)
 	}
 	stop()
 	return join(done, drain-time.Duration(float64(drain)*graceShare), log)
+}
+
+// sameSignal is within what time two signals are one: who stops a group of
+// processes may reach each twice.
+const sameSignal = 500 * time.Millisecond
+
+// second calls giveUp at the next signal that is one of its own.
+func second(ctx context.Context, signals <-chan os.Signal, giveUp func()) {
+	first := time.Now()
+	for {
+		select {
+		case <-signals:
+			if time.Since(first) >= sameSignal {
+				giveUp()
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // leastStop is how long a hard stop may take at least.

@@ -2,55 +2,63 @@ package graph
 
 import "fmt"
 
-// compose puts the documents of several files together.
-func compose(documents []document) (*Graph, []Problem) {
-	g := &Graph{Limits: Limits{MaxHops: DefaultMaxHops}}
+// compose puts the documents of several files together. It returns where the
+// keys of the files are, too, each at its first place; top is the place of what
+// is in no file.
+func compose(documents []document, top Position) (*Graph, map[string]Position, []Problem) {
+	g := &Graph{Limits: Limits{MaxHops: DefaultMaxHops, Position: top}}
+	at, stages := make(map[string]Position), make(map[string]Position)
 	var problems []Problem
-	first := make(map[string]Position) // of keys and stages
 	for _, d := range documents {
-		for _, key := range []string{"front", "fronts", "limits"} {
-			if p, twice := again(first, d.at, key); twice {
-				problems = append(problems, p)
-			}
+		problems = append(problems, again(at, d.at)...)
+		if len(g.Fronts) == 0 { // else it is reported
+			g.Fronts = d.fronts
 		}
-		g.Fronts = append(g.Fronts, d.fronts...)
 		g.Routes = append(g.Routes, d.routes...)
 		if d.limits.MaxHops != 0 {
 			g.Limits = d.limits
 		}
 		for _, s := range d.stages {
-			if at, twice := first["stages."+s.Name]; twice {
-				problems = append(problems, s.below(s.Position, "", fmt.Sprintf("the stage is there twice, first at %v", at), "give one of them another name"))
+			if first, twice := stages[s.Name]; twice {
+				problems = append(problems, s.below(s.Position, "",
+					fmt.Sprintf("the stage is there twice, first at %v", first), "give one of them another name"))
 				continue
 			}
-			first["stages."+s.Name] = s.Position
+			stages[s.Name] = s.Position
 			g.Stages = append(g.Stages, s)
 		}
 	}
-	one, hasOne := first["front"]
-	if several, ok := first["fronts"]; ok && hasOne {
+	one, hasOne := at["front"]
+	several, hasSeveral := at["fronts"]
+	switch {
+	case hasOne && hasSeveral:
 		problems = append(problems, Problem{
 			Position: several, Path: "fronts",
 			Message: fmt.Sprintf("front and fronts exclude one another; front is at %v", one),
 			Hint:    "move it into fronts, under a name",
 		})
+	case !hasOne && !hasSeveral:
+		g.Fronts = append(g.Fronts, newFront(loneFront, top))
 	}
-	if len(g.Fronts) == 0 && len(documents) > 0 {
-		g.Fronts = append(g.Fronts, newFront("front", Position{}))
-	}
-	return g, problems
+	return g, at, problems
 }
 
-// again notes the place of a key, and returns a problem where it has one.
-func again(first, places map[string]Position, key string) (Problem, bool) {
-	at, there := places[key]
-	before, twice := first[key]
-	if there && !twice {
-		first[key] = at
+// again adds the keys of a file to those of the files before it, and returns
+// problems for those that may be in one file only.
+func again(first, of map[string]Position) []Problem {
+	var problems []Problem
+	for _, key := range sortedKeys(of) {
+		before, twice := first[key]
+		switch {
+		case !twice:
+			first[key] = of[key]
+		case key == "front" || key == "fronts" || key == "limits":
+			problems = append(problems, Problem{
+				Position: of[key], Path: key,
+				Message: fmt.Sprintf("%s is in two files, first at %v", key, before),
+				Hint:    "leave it in one of them",
+			})
+		}
 	}
-	return Problem{
-		Position: at, Path: key,
-		Message: fmt.Sprintf("%s is in two files, first at %v", key, before),
-		Hint:    "leave it in one of them",
-	}, there && twice
+	return problems
 }

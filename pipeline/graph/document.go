@@ -1,70 +1,75 @@
 package graph
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Version is the version of the file that this package reads.
 const Version = 1
 
-// document is what one file holds. What may be in one file only is at its
-// place in at.
+// document is what one file holds.
 type document struct {
-	version int
-	fronts  []Front
-	routes  []Route
-	stages  []Stage
-	limits  Limits
-	at      map[string]Position // of the keys of the file
+	fronts []Front
+	routes []Route
+	stages []Stage
+	limits Limits
+	at     map[string]Position // of the keys of the file
+	flawed bool                // something was wrong and has been reported
 }
 
 // readDocument reads a file's value.
 func readDocument(c cursor) document {
 	d := document{at: make(map[string]Position)}
-	readKeys(c, documentKeys(), &d)
+	d.flawed = !readKeys(c, documentKeys(), &d)
 	return d
 }
 
 func documentKeys() []key[document] {
 	return []key[document]{
-		once("version", schema{"const": Version}, "version of this form of file: 1", readVersion),
-		once("front", ref("front"), "the HTTP front", readFront),
-		once("fronts", named("front", maxFrontName), "several HTTP fronts by their names, which share the stages", readFronts),
-		{name: "routes", schema: schema{"type": "array", "items": ref("route")}, read: readRoutes,
-			doc: "which requests go to which stage: the first that matches takes the request"},
-		{name: "stages", schema: named("stage", maxName), read: readStages,
-			doc: "pools of workers by their names, and the edges between them"},
-		once("limits", ref("limits"), "bounds on every job", readLimits),
+		noted("version", schema{"const": Version}, "version of this form of file: 1", readVersion),
+		noted("front", ref("front"), "the HTTP front", readFront),
+		noted("fronts", named("front", maxFrontName), "several HTTP fronts by their names, which share the stages", readFronts),
+		noted("routes", schema{"type": "array", "items": ref("route")},
+			"which requests go to which stage: the first that matches takes the request", readRoutes),
+		noted("stages", named("stage", maxName), "pools of workers by their names, and the edges between them", readStages),
+		noted("limits", ref("limits"), "bounds on every job", readLimits),
 	}
 }
 
-// once is a key that may be in one of several files; its place is kept.
-func once(name string, s schema, doc string, read func(c cursor, d *document) bool) key[document] {
+// noted is a key whose place is kept.
+func noted(name string, s schema, doc string, read func(c cursor, d *document) bool) key[document] {
 	return key[document]{name: name, schema: s, doc: doc, read: func(c cursor, d *document) bool {
 		d.at[name] = c.at
 		return read(c, d)
 	}}
 }
 
-func readVersion(c cursor, d *document) (ok bool) {
-	d.version, ok = whole(Version, Version).read(c)
-	return ok
+func readVersion(c cursor, _ *document) bool {
+	v, ok := whole(0, 1000).read(c)
+	if ok && v != Version {
+		c.problem(fmt.Sprintf("there is no version %d", v), fmt.Sprintf("write version: %d", Version))
+	}
+	return ok && v == Version
 }
 
 func readFront(c cursor, d *document) bool {
-	d.fronts = append(d.fronts, newFront("front", c.at))
+	d.fronts = append(d.fronts, newFront(loneFront, c.at))
 	f := &d.fronts[len(d.fronts)-1]
-	return readKeys(c.element(&f.origin), frontKeys(), f)
+	f.flawed = !readKeys(c.element(&f.origin), frontKeys(), f)
+	return !f.flawed
 }
 
 // newFront returns a front with the defaults that are not zero.
 func newFront(name string, at Position) Front {
-	return Front{Name: name, Listen: DefaultListen, Live: "/livez", Ready: "/readyz", Position: at, origin: origin{path: "front"}}
+	return Front{Name: name, Listen: DefaultListen, Live: "/livez", Ready: "/readyz", Position: at, origin: origin{path: loneFront}}
 }
 
 func readFronts(c cursor, d *document) bool {
 	return c.named(maxFrontName, func(e entry, at cursor) {
 		d.fronts = append(d.fronts, newFront(e.key, e.at))
 		f := &d.fronts[len(d.fronts)-1]
-		readKeys(at.element(&f.origin), frontKeys(), f)
+		f.flawed = !readKeys(at.element(&f.origin), frontKeys(), f)
 	})
 }
 
@@ -72,7 +77,7 @@ func readStages(c cursor, d *document) bool {
 	return c.named(maxName, func(e entry, at cursor) {
 		d.stages = append(d.stages, Stage{Name: e.key, Position: e.at})
 		s := &d.stages[len(d.stages)-1]
-		readKeys(at.element(&s.origin), stageKeys(), s)
+		s.flawed = !readKeys(at.element(&s.origin), stageKeys(), s)
 	})
 }
 
@@ -81,7 +86,7 @@ func readRoutes(c cursor, d *document) bool {
 	for _, at := range items {
 		d.routes = append(d.routes, Route{Position: at.at})
 		r := &d.routes[len(d.routes)-1]
-		readKeys(at.element(&r.origin), routeKeys(), r)
+		r.flawed = !readKeys(at.element(&r.origin), routeKeys(), r)
 	}
 	return ok
 }

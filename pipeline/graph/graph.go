@@ -5,6 +5,9 @@ import "time"
 // DefaultListen is where a front listens whose file does not say it.
 const DefaultListen = "127.0.0.1:8002"
 
+// loneFront is the name of a front that has none.
+const loneFront = "front"
+
 // DefaultMaxHops is how many stages a job may enter unless the file says it:
 // enough for any cycle that is meant, and an end for those that are not.
 const DefaultMaxHops = 1_000_000

@@ -100,7 +100,7 @@ func stageKeys() []key[Stage] {
 			"endpoint where the stage's workers connect"),
 		field("worker", word("the name of a worker", schema{"type": "string", "minLength": 1}, notEmpty), func(s *Stage) *string { return &s.Worker }, "",
 			"Go worker, by the name it was registered under"),
-		field("command", list(anyText(), false), func(s *Stage) *[]string { return &s.Command }, "",
+		field("command", program(), func(s *Stage) *[]string { return &s.Command }, "",
 			"worker program with its arguments, started and watched"),
 		field("env", environment(), func(s *Stage) *map[string]string { return &s.Env }, "",
 			"environment variables for command"),
@@ -114,7 +114,7 @@ func stageKeys() []key[Stage] {
 			"stages to which jobs may be forwarded; the stage's own name is a cycle"),
 		field("max_visits", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxVisits }, "",
 			"how often one job may enter the stage (508)"),
-		field("max_queue", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxQueue }, "100000",
+		field("max_queue", whole(1, math.MaxInt32), func(s *Stage) *int { return &s.MaxQueue }, "50000",
 			"most jobs of fronts that wait for a worker (503)"),
 		field("max_queue_bytes", sizes[Size](1, math.MaxInt64), func(s *Stage) *Size { return &s.MaxQueueBytes }, "1GiB",
 			"most bytes of those jobs (503)"),
@@ -123,6 +123,21 @@ func stageKeys() []key[Stage] {
 		field("gather_timeout", span{least: time.Nanosecond}.kind(), func(s *Stage) *time.Duration { return &s.GatherTimeout }, "",
 			"how long the parts may take; absent: the job's deadline"),
 	}
+}
+
+// program is a program's name with its arguments.
+func program() kind[[]string] {
+	k := list(anyText(), false)
+	read := k.read
+	k.read = func(c cursor) ([]string, bool) {
+		before := len(c.r.problems)
+		words, ok := read(c)
+		if ok && before == len(c.r.problems) && words[0] == "" {
+			c.problem("the program has no name", "")
+		}
+		return words, ok
+	}
+	return k
 }
 
 func notEmpty(s string) (string, *flaw) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 )
 
 // Bounds of what is read.
@@ -52,6 +54,17 @@ func Load(paths []string, o Options) (*Graph, error) {
 		files = append(files, File{name, data})
 	}
 	return Parse(files, o)
+}
+
+// shortened returns the first problems, and that there are more.
+func shortened(problems []Problem) []Problem {
+	if len(problems) <= maxProblems {
+		return problems
+	}
+	rest := problems[maxProblems:]
+	more := Problem{Position: rest[0].Position, Message: "there are more problems from here on"}
+	more.Warning = !slices.ContainsFunc(rest, func(p Problem) bool { return !p.Warning })
+	return append(problems[:maxProblems:maxProblems], more)
 }
 
 // fileNames returns the files that paths stand for.
@@ -105,6 +118,9 @@ func Parse(files []File, o Options) (*Graph, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
+	if len(files) == 0 {
+		return nil, errors.New("graph: no file is named")
+	}
 	var documents []document
 	var problems []Problem
 	unread := false
@@ -116,14 +132,18 @@ func Parse(files []File, o Options) (*Graph, error) {
 		}
 		r := newReader(f.Name, o.LookupEnv)
 		documents = append(documents, readDocument(r.root(root)))
+		unread = unread || root.Kind != yaml.MappingNode
 		problems = append(problems, r.problems...)
 	}
-	g, more := compose(documents)
+	top := Position{File: files[0].Name, Line: 1}
+	g, at, more := compose(documents, top)
 	problems = append(problems, more...)
 	if !unread { // what is missing may be in the file that could not be read
-		problems = append(problems, g.check(o)...)
+		flawed := slices.ContainsFunc(documents, func(d document) bool { return d.flawed })
+		problems = append(problems, g.check(top, at, flawed, o)...)
 	}
 	sortProblems(problems, files)
+	problems = shortened(problems)
 	if slices.ContainsFunc(problems, func(p Problem) bool { return !p.Warning }) {
 		return nil, &Invalid{problems}
 	}

@@ -95,6 +95,7 @@ func sortProblems(ps []Problem, files []File) {
 type origin struct {
 	path   string
 	places map[string]Position
+	flawed bool // something in it was wrong and has been reported
 }
 
 // below returns a problem of what is below the element, like ".next[0]".

@@ -28,7 +28,7 @@ func newReader(file string, lookup func(string) (string, bool)) *reader {
 }
 
 func (r *reader) add(p Problem) {
-	if len(r.problems) < maxProblems {
+	if len(r.problems) <= maxProblems { // one more says that there are more
 		r.problems = append(r.problems, p)
 	}
 }
@@ -182,7 +182,11 @@ type scalar struct {
 // scalar returns the value of c with its variables filled in.
 func (c cursor) scalar(want string) (scalar, bool) {
 	if c.node.Kind != yaml.ScalarNode || c.node.Tag == "!!null" || !c.plainTag() {
-		c.problem("want "+want+", found "+c.found(), "")
+		hint := ""
+		if c.node.Tag == "!!null" {
+			hint = "leave the key out, or give it a value"
+		}
+		c.problem("want "+want+", found "+c.found(), hint)
 		return scalar{}, false
 	}
 	s := scalar{text: c.node.Value, tag: c.node.Tag}

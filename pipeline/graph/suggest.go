@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// maxGuesses bounds how often it is guessed what was meant: it takes time, and
+// nobody reads so many guesses.
+const maxGuesses = 100
+
 // didYouMean returns a hint with the word that is closest to s, or with all
 // words where none is close and they are few.
 func didYouMean(s string, words []string) string {
@@ -20,14 +24,16 @@ func didYouMean(s string, words []string) string {
 // closest returns the word with the smallest distance from s, if it is small
 // enough to be meant: a third of its length. Capitals do not count.
 func closest(s string, words []string) (string, bool) {
-	const longest = 64 // longer ones are no slips
+	const longest, most = 64, 200 // a bound on the time
 	best, distance := "", len(s)
+	words = words[:min(len(words), most)]
 	for _, w := range words {
 		if len(s) > longest || len(w) > longest {
 			continue
 		}
-		most := max(1, max(len(s), len(w))/3)
-		if d := editDistance(strings.ToLower(s), strings.ToLower(w)); d <= most && (best == "" || d < distance) {
+		length := max(len(s), len(w))
+		d := editDistance(strings.ToLower(s), strings.ToLower(w))
+		if d <= max(1, length/3) && d < length && (best == "" || d < distance) {
 			best, distance = w, d
 		}
 	}

@@ -41,6 +41,12 @@ type Config struct {
 	// starts when its request was due. Zero is the closed loop, in which every
 	// connection sends as soon as it has its answer.
 	Rate float64
+	// Random makes an open loop's gaps random: exponential ones of the mean that
+	// Rate gives, as of many clients that know nothing of each other. Evenly
+	// spaced requests never meet by chance.
+	Random bool
+	// Seed chooses the random schedule; the same one makes the same again.
+	Seed uint64
 	// Timeout of a request, connecting included. A request is given up at
 	// most a quarter later than this.
 	Timeout time.Duration
@@ -53,6 +59,7 @@ var (
 	ErrMethod  = errors.New("the method must be a token")
 	ErrBounds  = errors.New("give either a duration or a number of requests")
 	ErrNumbers = errors.New("out of range")
+	ErrRandom  = errors.New("random gaps need a rate")
 )
 
 // Validate reports every problem at once.
@@ -71,6 +78,9 @@ func (c *Config) Validate() error {
 	}
 	if (c.Duration > 0) == (c.Requests > 0) {
 		problems = append(problems, ErrBounds)
+	}
+	if c.Random && c.Rate == 0 {
+		problems = append(problems, ErrRandom)
 	}
 	return errors.Join(append(problems, c.validateNumbers()...)...)
 }

@@ -29,6 +29,7 @@ func TestValidate(t *testing.T) {
 		"negative warm-up":   {func(c *Config) { c.Warmup = -1 }, ErrNumbers},
 		"negative rate":      {func(c *Config) { c.Rate = -1 }, ErrNumbers},
 		"timeout of nothing": {func(c *Config) { c.Timeout = 0 }, ErrNumbers},
+		"random sans rate":   {func(c *Config) { c.Random = true }, ErrRandom},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := usable()

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"text/tabwriter"
 	"time"
+
+	"github.com/butterfly-zmq/butterfly/bench/internal/latency"
 )
 
 // Report is what a run measured.
@@ -26,9 +28,15 @@ type Report struct {
 	Failures map[Kind]Failure `json:"failures,omitempty"`
 	// Unsent requests of an open loop were due, but no connection was free
 	// before the end. They count in the percentiles with the time they waited.
-	Unsent  int64     `json:"unsent,omitempty"`
+	Unsent int64 `json:"unsent,omitempty"`
+	// Waited counts the requests of an open loop that found no free connection
+	// when they were due: more connections would have sent them earlier.
+	Waited  int64     `json:"waited,omitempty"`
 	Redials int64     `json:"redials,omitempty"`
 	Latency Latencies `json:"latency_us"`
+	// Measured are the latencies themselves, to be put together with those of
+	// other runs.
+	Measured *latency.Histogram `json:"-"`
 }
 
 // Latencies are percentiles in microseconds.
@@ -40,6 +48,14 @@ type Latencies struct {
 	Max  float64 `json:"max"`
 }
 
+// Percentiles reads a histogram.
+func Percentiles(h *latency.Histogram) Latencies {
+	return Latencies{
+		P50: micros(h.Quantile(0.5)), P90: micros(h.Quantile(0.9)), P99: micros(h.Quantile(0.99)),
+		P999: micros(h.Quantile(0.999)), Max: micros(h.Max()),
+	}
+}
+
 // newReport sums up a run that ended at finish.
 func newReport(c *Config, sum *tally, finish time.Duration) *Report {
 	if c.Requests > 0 {
@@ -49,12 +65,8 @@ func newReport(c *Config, sum *tally, finish time.Duration) *Report {
 		URL: c.URL, Connections: c.Connections, Rate: c.Rate,
 		Seconds:  max(finish-c.Warmup, 0).Seconds(),
 		Statuses: map[string]int64{}, Failures: sum.failures,
-		Unsent: sum.unsent, Redials: sum.redials,
-		Latency: Latencies{
-			P50: micros(sum.latency.Quantile(0.5)), P90: micros(sum.latency.Quantile(0.9)),
-			P99: micros(sum.latency.Quantile(0.99)), P999: micros(sum.latency.Quantile(0.999)),
-			Max: micros(sum.latency.Max()),
-		},
+		Unsent: sum.unsent, Redials: sum.redials, Measured: &sum.latency,
+		Latency: Percentiles(&sum.latency),
 	}
 	for status, n := range sum.statuses {
 		if n > 0 {
@@ -93,6 +105,9 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	if r.Unsent > 0 {
 		fmt.Fprintf(table, "unsent\t%d were due and found no free connection before the end\n", r.Unsent)
+	}
+	if r.Waited > 0 {
+		fmt.Fprintf(table, "waited\t%d found no free connection when they were due\n", r.Waited)
 	}
 	if r.Redials > 0 {
 		fmt.Fprintf(table, "redials\t%d\n", r.Redials)

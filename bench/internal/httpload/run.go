@@ -32,7 +32,11 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	for _, client := range clients {
 		sum.add(&client.tally)
 	}
-	return newReport(&c, &sum, min(time.Since(start), endOf(&c))), nil
+	report := newReport(&c, &sum, min(time.Since(start), endOf(&c)))
+	if open, ok := schedule.(*openLoop); ok {
+		report.Waited = open.waited
+	}
+	return report, nil
 }
 
 // begin makes the schedule; an open loop's pacer joins the running ones.

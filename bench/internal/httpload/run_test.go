@@ -140,7 +140,7 @@ func TestTheEndOfTheContextEndsARunAgainstAHangingServer(t *testing.T) {
 func TestReportTexts(t *testing.T) {
 	report := &Report{
 		Connections: 2, Seconds: 2, Requests: 7, PerSecond: 3, Statuses: map[string]int64{"200": 6},
-		Failures: map[Kind]Failure{Timeout: {1, "i/o timeout"}}, Unsent: 5, Redials: 1,
+		Failures: map[Kind]Failure{Timeout: {1, "i/o timeout"}}, Unsent: 5, Waited: 4, Redials: 1,
 		Latency: Latencies{P50: 12.34, P90: 999, P99: 1500, P999: 2e6, Max: 2.5e6},
 	}
 	var text strings.Builder
@@ -152,8 +152,10 @@ latency          p50 12.3 µs  p90 999 µs  p99 1.5 ms  p99.9 2 s  max 2.5 s
 status 200       6
 failed: timeout  1, first: i/o timeout
 unsent           5 were due and found no free connection before the end
+waited           4 found no free connection when they were due
 redials          1
 `, "\n"), text.String())
+	report.Measured = nil // it stays here
 	encoded, err := json.Marshal(report)
 	require.NoError(t, err)
 	var back Report

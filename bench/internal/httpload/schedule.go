@@ -2,6 +2,7 @@ package httpload
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
@@ -41,13 +42,14 @@ func (s *closedLoop) next(ctx context.Context, now time.Duration) (time.Duration
 	return now, true
 }
 
-// openLoop makes requests due at a fixed rate and hands each to whichever
+// openLoop makes requests due at a given rate and hands each to whichever
 // connection is free.
 type openLoop struct {
-	rate        float64
+	arrival     func() time.Duration // when the next request is due
 	warmup, end time.Duration
 	left        int64 // requests to measure; negative: only the end counts
 	arrivals    chan time.Duration
+	waited      int64 // behind the warm-up: no connection was free; pace's until it returns
 }
 
 func newOpenLoop(c *Config) *openLoop {
@@ -56,10 +58,27 @@ func newOpenLoop(c *Config) *openLoop {
 		left = -1
 	}
 	return &openLoop{
-		rate: c.Rate, warmup: c.Warmup, end: endOf(c), left: left,
+		arrival: arrivalsOf(c), warmup: c.Warmup, end: endOf(c), left: left,
 		// What is due while all connections wait. Beyond it the pacer blocks,
 		// which delays no due time: they come from the schedule.
 		arrivals: make(chan time.Duration, 1024),
+	}
+}
+
+// arrivalsOf returns what yields one due time after the other, endlessly.
+func arrivalsOf(c *Config) func() time.Duration {
+	if c.Random {
+		source := rand.New(rand.NewPCG(c.Seed, 0))
+		at := 0.0
+		return func() time.Duration {
+			at += source.ExpFloat64() / c.Rate
+			return time.Duration(at * float64(time.Second))
+		}
+	}
+	i := -1.0
+	return func() time.Duration {
+		i++
+		return time.Duration(i / c.Rate * float64(time.Second))
 	}
 }
 
@@ -67,14 +86,19 @@ func newOpenLoop(c *Config) *openLoop {
 // on a goroutine of its own.
 func (s *openLoop) pace(ctx context.Context, start time.Time) {
 	defer close(s.arrivals)
-	for i := int64(0); ; i++ {
-		due := time.Duration(float64(i) / s.rate * float64(time.Second))
+	for {
+		due := s.arrival()
 		if due >= s.end || due >= s.warmup && s.spent() {
 			return
 		}
 		sleepUntil(ctx, start.Add(due))
 		select {
 		case s.arrivals <- due:
+			// A connection that waits takes it out of pace's hand: what lies in
+			// the channel found none.
+			if len(s.arrivals) > 0 && due >= s.warmup {
+				s.waited++
+			}
 		case <-ctx.Done():
 			return
 		}

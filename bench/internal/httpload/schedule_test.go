@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -31,6 +32,39 @@ func TestAnOpenLoopIsDueByItsRateAlone(t *testing.T) {
 	assert.Equal(t, want, dues(t, Config{Rate: 4, Requests: 4}))
 	assert.Equal(t, want, dues(t, Config{Rate: 4, Requests: 2, Warmup: 500 * ms}), "the warm-up's two come on top")
 	assert.Len(t, dues(t, Config{Rate: 1e6, Requests: 5000}), 5000, "more than are buffered")
+}
+
+func TestRandomGapsHaveTheirRateAndRepeatWithTheirSeed(t *testing.T) {
+	c := Config{Rate: 100, Random: true, Seed: 7, Duration: 100 * time.Second}
+	first := dues(t, c)
+	assert.InDelta(t, 10_000, len(first), 400, "four standard deviations")
+	assert.IsIncreasing(t, first)
+	short := 0 // gaps below the mean: 1-1/e of exponential ones, half of even ones with some jitter
+	for i := range first[1:] {
+		if first[i+1]-first[i] < 10*time.Millisecond {
+			short++
+		}
+	}
+	assert.InDelta(t, 0.632, float64(short)/float64(len(first)), 0.02)
+	assert.Equal(t, first, dues(t, c))
+	c.Seed++
+	assert.NotEqual(t, first, dues(t, c))
+}
+
+func TestRequestsThatFindNoFreeConnectionAreTold(t *testing.T) {
+	c := Config{Rate: 2, Requests: 2, Warmup: time.Second}
+	synctest.Test(t, func(t *testing.T) {
+		free := newOpenLoop(&c)
+		for range 4 {
+			go func() { _, _ = free.next(t.Context(), 0) }()
+		}
+		synctest.Wait()
+		free.pace(t.Context(), time.Now().Add(-time.Hour))
+		assert.Zero(t, free.waited)
+	})
+	none := newOpenLoop(&c)
+	none.pace(t.Context(), time.Now().Add(-time.Hour))
+	assert.EqualValues(t, 2, none.waited, "without the warm-up's two")
 }
 
 func TestAnOpenLoopEndsWithItsContext(t *testing.T) {

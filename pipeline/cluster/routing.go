@@ -1,0 +1,97 @@
+package cluster
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
+)
+
+// routing sends a front's requests where a graph's routes say.
+type routing struct {
+	router *graph.Router
+	routes []routed // as the graph's
+	fields bool     // some route looks at header fields
+}
+
+// routed is what becomes of the requests that a route takes.
+type routed struct {
+	route  httpfront.Route
+	compat func() bool // nil: never
+}
+
+// newRouting makes the routing of g. stage returns where a stage is, and
+// whether prime_server's workers may serve it now.
+func newRouting(g *graph.Graph, stage func(name string) (loopback.Stage, func() bool)) *routing {
+	r := &routing{router: graph.NewRouter(g)}
+	for i := range g.Routes {
+		route := &g.Routes[i]
+		to, compat := stage(route.Stage)
+		r.routes = append(r.routes, routed{
+			route: httpfront.Route{
+				Stage:    to,
+				Timeout:  route.Timeout,
+				Repeat:   repeats[route.Repeat],
+				Priority: classes[route.Priority],
+			},
+			compat: compat,
+		})
+		r.fields = r.fields || route.Host != "" || len(route.Header) > 0
+	}
+	return r
+}
+
+var repeats = map[graph.Repeat]httpfront.Repeat{
+	graph.RepeatSafe:   httpfront.RepeatSafe,
+	graph.RepeatAlways: httpfront.RepeatAlways,
+	graph.RepeatNever:  httpfront.RepeatNever,
+}
+
+// classes are the priority classes by name.
+var classes = map[string]uint8{"": 0, "interactive": 0, "batch": 1}
+
+// choose is a front's httpfront.Config.Route.
+func (r *routing) choose(req *httptext.Request) (httpfront.Route, error) {
+	ask := graph.Request{Method: req.Method, Path: graph.PathOf(req.Target)}
+	if r.fields {
+		header := req.Header()
+		ask.Header = header.Lookup
+		if ask.Host = authority(req.Target); ask.Host == "" {
+			ask.Host, _ = header.Lookup("Host")
+		}
+	}
+	d := r.router.Match(ask)
+	switch d.Status {
+	case graph.StatusFound:
+		chosen := &r.routes[d.Route]
+		route := chosen.route
+		route.Compat = chosen.compat != nil && chosen.compat()
+		return route, nil
+	case graph.StatusMethodNotAllowed:
+		return httpfront.Route{}, &httpfront.StatusError{
+			Status: http.StatusMethodNotAllowed, Message: "the method is not allowed here", Allow: d.Allow.String(),
+		}
+	}
+	return httpfront.Route{}, errNoRoute
+}
+
+var errNoRoute = &httpfront.StatusError{Status: http.StatusNotFound, Message: "there is nothing at this address"}
+
+// authority returns the host and port of a request target in absolute form (RFC
+// 9112, section 3.2.2), or "".
+func authority(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return ""
+	}
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute {
+		return ""
+	}
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest
+}

@@ -1,0 +1,357 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/butterfly-zmq/butterfly/pipeline"
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
+)
+
+// ServiceConfig says how the parts of a graph are made.
+type ServiceConfig struct {
+	// Graph is what runs. It was loaded without problems.
+	Graph *graph.Graph
+	// Workers are the Go workers by the names that the graph's stages use.
+	Workers map[string]pipeline.Handler
+	// RunDir is a directory for the sockets of endpoints that the graph leaves
+	// out; "": there must be none, but for Local.
+	RunDir string
+	// Slots is the number of jobs that Go workers with connections do at a time
+	// where the graph does not say it; 0: one per core. While an outcome and
+	// the next job travel, a slot more keeps the core busy.
+	Slots int
+	// AccessLog opens a front's access log; nil: there is none.
+	AccessLog func(*graph.Front) (io.Writer, error)
+	// Output returns the writer for the lines of one process of a worker
+	// program; nil: they are dropped.
+	Output func(process string) io.Writer
+	// LogLevel is passed on to worker programs.
+	LogLevel string
+	// Logger gets what is wrong; nil: nothing.
+	Logger *slog.Logger
+	// Transport bounds the connections; its zero value has the defaults.
+	Transport transport.Options
+}
+
+// Service makes the parts of a graph: each alone, for a process of its own, or
+// all together.
+type Service struct {
+	cfg   ServiceConfig
+	graph *graph.Graph // with all endpoints
+}
+
+// NewService returns a Service and acquires nothing.
+func NewService(cfg ServiceConfig) (*Service, error) {
+	if cfg.Graph == nil {
+		return nil, fmt.Errorf("cluster: a service needs a graph")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{cfg: cfg, graph: complete(cfg.Graph, cfg.RunDir)}, nil
+}
+
+// complete returns g with the endpoints that it leaves out as sockets in dir,
+// and with addresses to connect to where only addresses to bind are given.
+func complete(g *graph.Graph, dir string) *graph.Graph {
+	c := *g
+	made := func(e graph.Endpoint, name string) graph.Endpoint {
+		if e.IsZero() && dir != "" {
+			socket := "ipc://" + filepath.Join(dir, name)
+			return graph.Endpoint{Bind: socket, Connect: socket}
+		}
+		e.Connect = strings.Replace(e.Connect, "tcp://*:", "tcp://127.0.0.1:", 1)
+		return e
+	}
+	c.Fronts = append([]graph.Front(nil), g.Fronts...)
+	for i := range c.Fronts {
+		f := &c.Fronts[i]
+		f.Loopback = made(f.Loopback, f.Name+".loop")
+		f.Interrupt = made(f.Interrupt, f.Name+".int")
+	}
+	c.Stages = append([]graph.Stage(nil), g.Stages...)
+	for i := range c.Stages {
+		s := &c.Stages[i]
+		s.Upstream = made(s.Upstream, s.Name+".up")
+		s.Downstream = made(s.Downstream, s.Name+".down")
+	}
+	return &c
+}
+
+// Front makes the front of a name as a part of its own.
+func (s *Service) Front(name string) (*Front, error) {
+	f, ok := s.graph.Front(name)
+	if !ok {
+		return nil, fmt.Errorf("cluster: the graph has no front %q", name)
+	}
+	if f.MaxBody > MaxRemoteBody {
+		return nil, fmt.Errorf("cluster: max_body of front %q is %d bytes: at most %d travel to another process", name, f.MaxBody, MaxRemoteBody)
+	}
+	http, err := s.http(f)
+	if err != nil {
+		return nil, err
+	}
+	cfg := FrontConfig{
+		HTTP:      http,
+		Table:     s.table(f),
+		Loopback:  f.Loopback.Bind,
+		Interrupt: f.Interrupt.Bind,
+		Transport: s.cfg.Transport,
+		Logger:    s.cfg.Logger.With("front", f.Name),
+	}
+	var stages []stageAt
+	for _, st := range reachable(s.graph) {
+		stages = append(stages, stageAt{st.Name, st.Upstream.Connect})
+	}
+	return newFront(cfg, stages, func(front *Front, http *httpfront.Config) {
+		http.Route = newRouting(s.graph, func(name string) (loopback.Stage, func() bool) {
+			for _, r := range front.stages {
+				if r.name == name {
+					return r, s.compat(name, r.Prime)
+				}
+			}
+			panic("cluster: a route to a stage that is not reachable") // the graph was checked
+		}).choose
+	})
+}
+
+// reachable returns the stages that jobs of g's routes can get to.
+func reachable(g *graph.Graph) []*graph.Stage {
+	var found []*graph.Stage
+	seen := make(map[string]bool)
+	var visit func(name string)
+	visit = func(name string) {
+		st, ok := g.Stage(name)
+		if !ok || seen[name] {
+			return
+		}
+		seen[name] = true
+		found = append(found, st)
+		for _, next := range st.Next {
+			visit(next)
+		}
+	}
+	for _, r := range g.Routes {
+		visit(r.Stage)
+	}
+	return found
+}
+
+// compat returns what says whether prime_server's workers may serve a stage:
+// always where the graph says so, and otherwise what has been seen.
+func (s *Service) compat(name string, seen func() bool) func() bool {
+	if st, _ := s.graph.Stage(name); st.Compat == graph.CompatPrimeServer {
+		return func() bool { return true }
+	}
+	return seen
+}
+
+// http is the configuration of a front's server.
+func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
+	c := httpfront.Config{
+		Listen:         f.Listen,
+		LivePath:       f.Live,
+		ReadyPath:      f.Ready,
+		Timeout:        f.Timeout,
+		HeaderTimeout:  f.HeaderTimeout,
+		BodyTimeout:    f.BodyTimeout,
+		IdleTimeout:    f.IdleTimeout,
+		WriteTimeout:   f.WriteTimeout,
+		HalfCloseGrace: f.HalfCloseGrace,
+		MaxHeaderBytes: int(f.MaxHeader),
+		MaxTarget:      f.MaxTarget,
+		MaxBody:        int(f.MaxBody),
+		MaxConns:       f.MaxConns,
+		Logger:         s.cfg.Logger,
+	}
+	if s.cfg.AccessLog != nil {
+		log, err := s.cfg.AccessLog(f)
+		if err != nil {
+			return c, err
+		}
+		c.AccessLog = log
+	}
+	return c, nil
+}
+
+// table bounds a front's open requests. Fronts bear their names only where
+// there are several: C++ workers of one front need none.
+func (s *Service) table(f *graph.Front) loopback.TableConfig {
+	c := loopback.TableConfig{MaxPending: f.MaxPending, MaxPendingBytes: int64(f.MaxPendingBytes)}
+	if len(s.graph.Fronts) > 1 {
+		c.FrontName = f.Name
+	}
+	return c
+}
+
+// Proxy makes the proxy of a stage as a part of its own.
+func (s *Service) Proxy(stage string) (*Proxy, error) {
+	st, ok := s.graph.Stage(stage)
+	if !ok {
+		return nil, fmt.Errorf("cluster: the graph has no stage %q", stage)
+	}
+	fronts, interrupts := s.fronts()
+	return NewProxy(ProxyConfig{
+		Stage:         st.Name,
+		Stages:        s.stageNames(),
+		MaxHops:       s.graph.Limits.MaxHops,
+		MaxVisits:     st.MaxVisits,
+		Upstream:      st.Upstream.Bind,
+		Downstream:    st.Downstream.Bind,
+		Fronts:        fronts,
+		Interrupts:    interrupts,
+		MaxQueue:      st.MaxQueue,
+		MaxQueueBytes: int64(st.MaxQueueBytes),
+		Transport:     s.cfg.Transport,
+		Logger:        s.cfg.Logger.With("stage", st.Name),
+	})
+}
+
+func (s *Service) stageNames() []string {
+	names := make([]string, 0, len(s.graph.Stages))
+	for _, st := range s.graph.Stages {
+		names = append(names, st.Name)
+	}
+	return names
+}
+
+// fronts returns where the fronts are, for proxies and workers.
+func (s *Service) fronts() (fronts []loopback.FrontEndpoint, interrupts []string) {
+	for _, f := range s.graph.Fronts {
+		fronts = append(fronts, loopback.FrontEndpoint{Name: f.Name, Endpoint: f.Loopback.Connect})
+		interrupts = append(interrupts, f.Interrupt.Connect)
+	}
+	return fronts, interrupts
+}
+
+// Workers makes the workers of a stage as a part of its own: Go workers or
+// worker programs. count overrides the graph's; 0 does not.
+func (s *Service) Workers(stage string, count int) (Part, error) {
+	st, ok := s.graph.Stage(stage)
+	if !ok {
+		return nil, fmt.Errorf("cluster: the graph has no stage %q", stage)
+	}
+	count = cmp.Or(count, st.Count)
+	next := make(map[string]string, len(st.Next))
+	for _, name := range st.Next {
+		to, _ := s.graph.Stage(name)
+		next[name] = to.Upstream.Connect
+	}
+	fronts, interrupts := s.fronts()
+	switch {
+	case len(st.Command) > 0:
+		return NewPrograms(ProgramsConfig{
+			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
+			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
+			LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Logger: s.cfg.Logger,
+		})
+	case st.Worker != "":
+		handler, ok := s.cfg.Workers[st.Worker]
+		if !ok {
+			return nil, fmt.Errorf("cluster: stage %q wants worker %q, which this program does not have", stage, st.Worker)
+		}
+		return pipeline.NewWorker(pipeline.WorkerConfig{
+			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
+			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
+			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
+		})
+	}
+	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
+}
+
+// Part makes one part of the graph. count is for workers, as in Workers.
+func (s *Service) Part(role graph.Role, count int) (Part, error) {
+	switch role.Kind {
+	case graph.RoleFront:
+		name := role.Name
+		if _, ok := s.graph.Front(name); !ok && len(s.graph.Fronts) == 1 {
+			name = s.graph.Fronts[0].Name
+		}
+		f, err := s.Front(name)
+		if err != nil {
+			return nil, err
+		}
+		return announced{f, name, s.cfg.Logger}, nil
+	case graph.RoleProxy:
+		return s.Proxy(role.Name)
+	case graph.RoleWorkers:
+		return s.Workers(role.Name, count)
+	}
+	return nil, fmt.Errorf("cluster: the role %v is unknown", role)
+}
+
+// Parts returns all parts of the graph as one, connected by its endpoints.
+// Workers that somebody else starts are left out.
+func (s *Service) Parts() (*Group, error) {
+	var fronts, workers, proxies []Part
+	for _, f := range s.graph.Fronts {
+		p, err := s.Front(f.Name)
+		if err != nil {
+			return nil, err
+		}
+		fronts = append(fronts, announced{p, f.Name, s.cfg.Logger})
+	}
+	for _, st := range s.graph.Stages {
+		p, err := s.Proxy(st.Name)
+		if err != nil {
+			return nil, err
+		}
+		proxies = append(proxies, p)
+		if st.Worker == "" && len(st.Command) == 0 {
+			continue
+		}
+		w, err := s.Workers(st.Name, 0)
+		if err != nil {
+			return nil, err
+		}
+		workers = append(workers, w)
+	}
+	return NewGroup(fronts, workers, proxies), nil
+}
+
+// announced logs where a front serves once it does.
+type announced struct {
+	front interface {
+		Part
+		Ready() <-chan struct{}
+		Addr() net.Addr
+	}
+	name string
+	log  *slog.Logger
+}
+
+// Run implements Part.
+func (a announced) Run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- a.front.Run(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-a.front.Ready():
+		a.log.Info("serving", "front", a.name, "url", "http://"+a.front.Addr().String())
+	}
+	return <-done
+}
+
+// Shutdown implements Part.
+func (a announced) Shutdown(ctx context.Context) error { return a.front.Shutdown(ctx) }
+
+// Drain returns how long stopping the graph's fronts may take at most.
+func Drain(g *graph.Graph, standard time.Duration) time.Duration {
+	longest := time.Duration(0)
+	for _, f := range g.Fronts {
+		longest = max(longest, cmp.Or(f.DrainTimeout, standard))
+	}
+	return cmp.Or(longest, standard)
+}
