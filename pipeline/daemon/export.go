@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/butterfly-zmq/butterfly/pipeline/export"
 	"github.com/butterfly-zmq/butterfly/pipeline/graph"
@@ -23,73 +24,84 @@ type exportFlags struct {
 	images stageImages
 }
 
-// exporter makes the files of one target.
-type exporter func(*graph.Graph, export.Config) ([]export.File, error)
+// exportTarget is what a graph can be exported to.
+type exportTarget struct {
+	name, short string
+	bin         string // directory of the program, on the machine or in images
+	images      bool   // whether it runs images
+	files       func(*graph.Graph, export.Config) ([]export.File, error)
+}
 
-func (a *App) exportCommand(stdout io.Writer) *cobra.Command {
+func (a *App) exportCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export TARGET FILE...",
 		Short: "make deployment files of a graph file",
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(*cobra.Command, []string) error {
 			return usagef("want what to export to: systemd, kubernetes or compose")
 		},
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args has refused all
 	}
-	cmd.AddCommand(
-		a.exportTo("systemd", "units for one machine", "/usr/local/bin/", false, export.Systemd, stdout),
-		a.exportTo("kubernetes", "a kustomize set", "/", true, export.Kubernetes, stdout),
-		a.exportTo("compose", "a file for docker compose", "/", true, export.Compose, stdout),
-	)
+	for _, to := range []exportTarget{
+		{"systemd", "units for one machine", "/usr/local/bin/", false, export.Systemd},
+		{"kubernetes", "a kustomize set", "/", true, export.Kubernetes},
+		{"compose", "a file for docker compose", "/", true, export.Compose},
+	} {
+		cmd.AddCommand(a.exportTo(to, logs, stdout, stderr))
+	}
 	return cmd
 }
 
-// exportTo returns the command of one target, whose machines or images have the
-// program in the directory bin.
-func (a *App) exportTo(target, short, bin string, images bool, run exporter, stdout io.Writer) *cobra.Command {
-	f := exportFlags{config: export.Config{Binary: bin + a.Name, Image: a.Name + ":latest", Fronts: 1}}
+// exportTo returns the command of one target.
+func (a *App) exportTo(to exportTarget, logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
+	f := exportFlags{config: export.Config{Binary: to.bin + a.Name, Image: a.Name + ":latest", Fronts: 1}}
 	cmd := &cobra.Command{
-		Use:     target + " FILE...",
-		Short:   short,
-		Long:    "Make " + short + " of a graph: each part of it is a process of its own.",
-		Example: "  " + a.Name + " export " + target + " service.yaml --output deploy/" + target,
-		Args: func(_ *cobra.Command, files []string) error {
-			if len(files) == 0 {
-				return usagef("want a graph file, several, or a directory of them")
-			}
-			return nil
-		},
+		Use:     to.name + " FILE...",
+		Short:   to.short,
+		Long:    "Make " + to.short + " of a graph: each part of it is a process of its own.",
+		Example: "  " + a.Name + " export " + to.name + " service.yaml --output deploy/" + to.name,
+		Args:    wantFiles,
 		RunE: func(_ *cobra.Command, files []string) error {
-			f.config.Images = f.images.byStage
-			return f.run(a, files, run, stdout)
+			log, err := logs.logger(stderr)
+			if err != nil {
+				return err
+			}
+			g, err := a.loadGraph(files, log)
+			if err != nil {
+				return err
+			}
+			return f.run(g, files[0], to, stdout)
 		},
 	}
-	flags := cmd.Flags()
+	f.add(cmd.Flags(), to)
+	return cmd
+}
+
+func (f *exportFlags) add(flags *pflag.FlagSet, to exportTarget) {
 	flags.StringVar(&f.output, "output", "", "`directory` for the files, made if it is not there; without it they go to stdout")
 	flags.BoolVar(&f.force, "force", false, "overwrite files that are there")
 	flags.StringVar(&f.config.Name, "name", "", "begins the names of all that is made; the default is the graph file's name")
 	flags.StringVar(&f.config.Binary, "binary", f.config.Binary, "`path` of this program where it will run")
-	if images {
+	if to.images {
 		flags.StringVar(&f.config.Image, "image", f.config.Image, "image with this program")
 		flags.Var(&f.images, "image-of", "image with this program and a stage's worker program; repeatable")
 		flags.IntVar(&f.config.Fronts, "fronts", f.config.Fronts, "how many of each front")
 	}
-	return cmd
 }
 
-func (f *exportFlags) run(a *App, files []string, to exporter, stdout io.Writer) error {
+// run exports a graph, whose first file gives the name where no other is given.
+func (f *exportFlags) run(g *graph.Graph, file string, to exportTarget, stdout io.Writer) error {
 	if f.config.Fronts < 1 {
 		return usagef("--fronts %d: want 1 at least", f.config.Fronts)
 	}
-	g, err := graph.Load(files, graph.Options{Workers: a.workerNames()})
-	if err != nil {
-		return usageError{err}
-	}
 	if f.config.Name == "" {
-		if f.config.Name, err = serviceName(files[0]); err != nil {
+		name, err := serviceName(file)
+		if err != nil {
 			return err
 		}
+		f.config.Name = name
 	}
-	made, err := to(g, f.config)
+	f.config.Images = f.images.byStage
+	made, err := to.files(g, f.config)
 	if invalid, ok := errors.AsType[*graph.Invalid](err); ok {
 		return usageError{invalid}
 	}

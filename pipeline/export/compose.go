@@ -73,14 +73,13 @@ func (d *compose) fronts(f *faults) ([]composeFront, []replica) {
 			own.checkReplica(d.Config.Fronts-1, f)
 		}
 		for n := range d.Config.Fronts {
-			name, part, role := own.Name, own.Part, own.role()
+			name, part := own.Name, own.Part
 			if d.Config.Fronts > 1 {
 				name, part = own.replicaName(n), own.Part+"-"+strconv.Itoa(n)
-				role = "front:" + name
 			}
 			replicas = append(replicas, replica{own, name, part})
 			services = append(services, composeFront{
-				service: service{part, d.run(d.Image, role, own.memory())},
+				service: service{part, d.run(d.Image, graph.Role{Kind: graph.RoleFront, Name: name}, own.memory())},
 				Port:    d.port(f, own, n, taken),
 				Health:  health(own.Front),
 			})
@@ -134,8 +133,8 @@ func (d *compose) stage(s stage) composeStage {
 	image, madeUp := d.image(s)
 	return composeStage{
 		Stage:   s.Name,
-		Proxy:   service{"proxy-" + s.Label, d.run(d.Image, "proxy:"+s.Name, s.memory())},
-		Workers: service{"workers-" + s.Label, d.run(image, "workers:"+s.Name, workerMemory)},
+		Proxy:   service{"proxy-" + s.Label, d.run(d.Image, graph.Role{Kind: graph.RoleProxy, Name: s.Name}, s.memory())},
+		Workers: service{"workers-" + s.Label, d.run(image, graph.Role{Kind: graph.RoleWorkers, Name: s.Name}, workerMemory)},
 		Health:  fmt.Sprintf("tcp://127.0.0.1:%d", upstreamPort),
 		Own:     s.Own, Command: len(s.Command) > 0, MadeUp: madeUp,
 	}

@@ -50,7 +50,7 @@ func TestComposeRunsTheWholeGraph(t *testing.T) {
 		require.Len(t, files, 2)
 		p := project(t, files)
 		assert.Equal(t, name, p.Name)
-		g := loaded(t, "graph.yaml", files["graph.yaml"])
+		g := separate(t, files["graph.yaml"])
 		roles := composeRoles(t, p)
 		assert.ElementsMatch(t, rolesOf(g), keys(roles))
 		assert.Len(t, g.Fronts, 2*len(from.Fronts))
@@ -76,7 +76,7 @@ func TestComposeRunsTheWholeGraph(t *testing.T) {
 func TestComposePublishesHTTP(t *testing.T) {
 	ports := make(map[string]types.ServicePortConfig)
 	onEach(t, "compose", func(t *testing.T, name string, _ *graph.Graph, files map[string][]byte) {
-		g := loaded(t, "graph.yaml", files["graph.yaml"])
+		g := separate(t, files["graph.yaml"])
 		for role, s := range composeRoles(t, project(t, files)) {
 			front, isFront := strings.CutPrefix(role, "front:")
 			_, outside := s.Networks["outside"]
@@ -149,7 +149,7 @@ func TestComposeStopsUpstreamFirst(t *testing.T) {
 // Health checks ask where the part really is, whatever is in the path.
 func TestComposeAsksTheRightPort(t *testing.T) {
 	onEach(t, "compose", func(t *testing.T, name string, _ *graph.Graph, files map[string][]byte) {
-		g := loaded(t, "graph.yaml", files["graph.yaml"])
+		g := separate(t, files["graph.yaml"])
 		for role, s := range composeRoles(t, project(t, files)) {
 			kind, part, _ := strings.Cut(role, ":")
 			if kind == "workers" {

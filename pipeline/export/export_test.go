@@ -106,6 +106,16 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// separate loads a graph that was made for processes with nothing in common.
+func separate(t *testing.T, data []byte) *graph.Graph {
+	t.Helper()
+	g := loaded(t, "graph.yaml", data)
+	for _, r := range g.AllRoles() {
+		assert.Empty(t, g.CheckRoles(r))
+	}
+	return g
+}
+
 // loaded loads a graph that was made.
 func loaded(t *testing.T, name string, data []byte) *graph.Graph {
 	t.Helper()
@@ -118,18 +128,8 @@ func loaded(t *testing.T, name string, data []byte) *graph.Graph {
 // rolesOf returns the roles that have to run for a graph to be whole.
 func rolesOf(g *graph.Graph) []string {
 	var roles []string
-	for _, f := range g.Fronts {
-		if len(g.Fronts) == 1 && f.Name == "front" {
-			roles = append(roles, "front")
-			continue
-		}
-		roles = append(roles, "front:"+f.Name)
-	}
-	for _, s := range g.Stages {
-		roles = append(roles, "proxy:"+s.Name)
-		if s.Worker != "" || len(s.Command) > 0 {
-			roles = append(roles, "workers:"+s.Name)
-		}
+	for _, r := range g.AllRoles() {
+		roles = append(roles, r.String())
 	}
 	return roles
 }
@@ -150,14 +150,10 @@ func assertGrace(t *testing.T, grace time.Duration, g *graph.Graph) {
 func endpoints(t *testing.T, g *graph.Graph) map[string][]graph.Endpoint {
 	all := make(map[string][]graph.Endpoint)
 	for _, f := range g.Fronts {
-		role := "front:" + f.Name
-		if len(g.Fronts) == 1 && f.Name == "front" {
-			role = "front"
-		}
-		all[role] = []graph.Endpoint{f.Loopback, f.Interrupt}
+		all[graph.Role{Kind: graph.RoleFront, Name: f.Name}.String()] = []graph.Endpoint{f.Loopback, f.Interrupt}
 	}
 	for _, s := range g.Stages {
-		all["proxy:"+s.Name] = []graph.Endpoint{s.Upstream, s.Downstream}
+		all[graph.Role{Kind: graph.RoleProxy, Name: s.Name}.String()] = []graph.Endpoint{s.Upstream, s.Downstream}
 	}
 	for _, bound := range all {
 		assert.NotEqual(t, bound[0].Bind, bound[1].Bind)

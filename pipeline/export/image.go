@@ -1,6 +1,10 @@
 package export
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
+)
 
 // containerGraph is where the graph's file is in containers.
 const containerGraph = "/etc/butterfly/graph.yaml"
@@ -14,8 +18,8 @@ type run struct {
 	Stop          int // seconds
 }
 
-func (p *plan) run(image, role string, memory int) run {
-	return run{p.Binary, image, role, containerGraph, memory, memory * 9 / 10, p.Stop}
+func (p *plan) run(image string, role graph.Role, memory int) run {
+	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop}
 }
 
 // image returns what the workers of a stage run, and whether it is made up.

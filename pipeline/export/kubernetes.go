@@ -105,7 +105,7 @@ type frontView struct {
 
 func (k *kubernetes) frontView(f *front) frontView {
 	v := frontView{
-		pods:     k.pods(f.Part, k.run(k.Image, "front:"+f.Name+"-$(POD_INDEX)", f.memory())),
+		pods:     k.pods(f.Part, k.run(k.Image, graph.Role{Kind: graph.RoleFront, Name: f.Name + "-$(POD_INDEX)"}, f.memory())),
 		Web:      k.Name + "-http" + strings.TrimPrefix(f.Part, "front"),
 		Replicas: k.Config.Fronts,
 		HTTP:     listening(f.Front), Published: published(f.Front),
@@ -132,8 +132,8 @@ func (k *kubernetes) stageView(s stage) stageView {
 	image, madeUp := k.image(s)
 	return stageView{
 		Stage:    s.Name,
-		Proxy:    k.pods("proxy-"+s.Label, k.run(k.Image, "proxy:"+s.Name, s.memory())),
-		Workers:  k.pods("workers-"+s.Label, k.run(image, "workers:"+s.Name, workerMemory)),
+		Proxy:    k.pods("proxy-"+s.Label, k.run(k.Image, graph.Role{Kind: graph.RoleProxy, Name: s.Name}, s.memory())),
+		Workers:  k.pods("workers-"+s.Label, k.run(image, graph.Role{Kind: graph.RoleWorkers, Name: s.Name}, workerMemory)),
 		Upstream: upstreamPort, Downstream: downstreamPort,
 		Own: s.Own, Command: len(s.Command) > 0, MadeUp: madeUp,
 		Metric: queueMetric,

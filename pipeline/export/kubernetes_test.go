@@ -256,7 +256,7 @@ func (o *objects) roles(t *testing.T) map[string]workload {
 func TestKubernetesRunsTheWholeGraph(t *testing.T) {
 	onEach(t, "kubernetes", func(t *testing.T, name string, from *graph.Graph, files map[string][]byte) {
 		o := decodeSet(t, files)
-		g := loaded(t, "graph.yaml", files["graph.yaml"])
+		g := separate(t, files["graph.yaml"])
 		roles := o.roles(t)
 		assert.ElementsMatch(t, rolesOf(g), keys(roles))
 		assert.Len(t, g.Fronts, 2*len(from.Fronts))
@@ -356,7 +356,7 @@ func TestKubernetesAsksTheHealthPathsOfTheGraph(t *testing.T) {
 	onEach(t, "kubernetes", func(t *testing.T, name string, _ *graph.Graph, files map[string][]byte) {
 		o := decodeSet(t, files)
 		roles := o.roles(t)
-		for _, f := range loaded(t, "graph.yaml", files["graph.yaml"]).Fronts {
+		for _, f := range separate(t, files["graph.yaml"]).Fronts {
 			w := roles["front:"+f.Name]
 			c := w.container()
 			for probe, path := range map[*core.Probe]string{c.StartupProbe: f.Live, c.LivenessProbe: f.Live, c.ReadinessProbe: f.Ready} {

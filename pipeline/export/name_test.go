@@ -192,9 +192,9 @@ func FuzzNames(f *testing.F) {
 			case 0:
 				units(t, files)
 			case 1:
-				assert.ElementsMatch(t, rolesOf(loaded(t, "graph.yaml", files["graph.yaml"])), keys(decodeSet(t, files).roles(t)))
+				assert.ElementsMatch(t, rolesOf(separate(t, files["graph.yaml"])), keys(decodeSet(t, files).roles(t)))
 			case 2:
-				assert.ElementsMatch(t, rolesOf(loaded(t, "graph.yaml", files["graph.yaml"])), keys(composeRoles(t, project(t, files))))
+				assert.ElementsMatch(t, rolesOf(separate(t, files["graph.yaml"])), keys(composeRoles(t, project(t, files))))
 			}
 		}
 	})

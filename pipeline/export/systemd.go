@@ -169,13 +169,13 @@ func (s *systemd) description() string { return "butterfly service " + s.Name }
 func (s *systemd) units() []unit {
 	var proxies, workers, fronts []unit
 	for _, own := range s.Stages {
-		u := s.unit("proxy-"+own.Label, "proxy:"+own.Name)
+		u := s.unit("proxy-"+own.Label, graph.Role{Kind: graph.RoleProxy, Name: own.Name})
 		u.Low = low(own.Upstream.Bind) || low(own.Downstream.Bind)
 		proxies = append(proxies, u)
 	}
 	for _, own := range s.Stages {
 		if own.Own {
-			u := s.unit("workers-"+own.Label, "workers:"+own.Name)
+			u := s.unit("workers-"+own.Label, graph.Role{Kind: graph.RoleWorkers, Name: own.Name})
 			u.After = files(proxies)
 			u.Command = len(own.Command) > 0
 			workers = append(workers, u)
@@ -183,7 +183,7 @@ func (s *systemd) units() []unit {
 	}
 	for i := range s.Fronts {
 		own := &s.Fronts[i]
-		u := s.unit(own.Part, own.role())
+		u := s.unit(own.Part, graph.Role{Kind: graph.RoleFront, Name: own.Name})
 		u.After = slices.Concat(files(proxies), files(workers))
 		u.Low = low(own.Listen) || low(own.Loopback.Bind) || low(own.Interrupt.Bind)
 		u.Logs = own.AccessLog != "" && own.AccessLog != "-"
@@ -199,22 +199,14 @@ const (
 	spareDescriptors = 16384
 )
 
-func (s *systemd) unit(part, role string) unit {
+func (s *systemd) unit(part string, role graph.Role) unit {
 	return unit{
 		Service: s.Name, File: s.Name + "-" + part + ".service",
-		Description: s.description() + ", " + role,
-		Binary:      s.Binary, Role: role,
+		Description: s.description() + ", " + role.String(),
+		Binary:      s.Binary, Role: role.String(),
 		Dir: systemdDir, User: userPrefix + s.Name,
 		Stop: s.Stop, Descriptors: leastDescriptors,
 	}
-}
-
-// role returns the front's role as --role reads it.
-func (f *front) role() string {
-	if f.path == "front" {
-		return "front"
-	}
-	return "front:" + f.Name
 }
 
 // low reports whether an endpoint or address has a port below 1024.
