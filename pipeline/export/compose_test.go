@@ -99,6 +99,27 @@ func TestComposePublishesHTTP(t *testing.T) {
 	assert.Equal(t, "127.0.0.1:7101", at("fronts/west-0"))
 }
 
+// The address of the graph is the one that docker publishes at.
+func TestComposePublishesAtTheAddressOfTheGraph(t *testing.T) {
+	for listen, want := range map[string]types.ServicePortConfig{
+		"[::1]:8443":     {HostIP: "::1", Published: "8443", Target: 8443},
+		"localhost:443":  {HostIP: "127.0.0.1", Published: "443", Target: 8443},
+		"10.0.0.1:7102":  {HostIP: "10.0.0.1", Published: "7102", Target: 15102},
+		":0":             {HostIP: "", Published: "8002", Target: 8002},
+		"0.0.0.0:65535":  {HostIP: "0.0.0.0", Published: "65535", Target: 65535},
+		"127.0.0.1:7201": {HostIP: "127.0.0.1", Published: "7201", Target: 7201},
+	} {
+		g := small("a")
+		g.Fronts[0].Listen = listen
+		to := targets()[2]
+		to.config.Fronts = 1
+		ports := project(t, exported(t, to, "svc", g)).Services["front"].Ports
+		require.Len(t, ports, 1, listen)
+		got := types.ServicePortConfig{HostIP: ports[0].HostIP, Published: ports[0].Published, Target: ports[0].Target}
+		assert.Equal(t, want, got, listen)
+	}
+}
+
 func TestComposeServicesDrainAndAreConfined(t *testing.T) {
 	onEach(t, "compose", func(t *testing.T, name string, from *graph.Graph, files map[string][]byte) {
 		for role, s := range composeRoles(t, project(t, files)) {
