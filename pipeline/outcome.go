@@ -168,50 +168,37 @@ func (s *slot) send(c *call, a loopback.Answer) {
 // Sent implements transport.Notifier: it hears the fate of the outcome. One that
 // waits for a front or proxy to come back does not hold the slot; of such a one
 // it hears again if it gets lost. A job that may have been lost is not sent
-// again: its client is told, which does no harm if it was not lost after all;
-// or, of a part for which others may make up, the join. Of an answer that cannot
-// be delivered the client is told too: it may be the answer itself that costs
-// the connection.
+// again: its client is told, which does no harm if it was not lost after all; or
+// first the join, of a part for which others may make up. Of an answer that
+// cannot be delivered the client is told too: it may be the answer itself that
+// costs the connection.
 func (c *call) Sent(err error) {
 	s := c.slot
 	if err == nil || errors.Is(err, transport.ErrWaiting) {
 		s.settled(c, err)
 		return
 	}
-	job, info, told, lost := c.losing()
+	closed := errors.Is(err, transport.ErrClosed)
+	c.outcome.Lock()
+	job, told, info := c.answer.Payload == nil, c.told, c.info
+	part := job && !c.failed && !closed && s.joinOf(&info) != nil
+	if part {
+		c.failed = true
+	} else {
+		c.told = true
+	}
+	c.outcome.Unlock()
 	switch {
-	case told, errors.Is(err, transport.ErrClosed):
+	case part && s.failPart(&info, c, 502, lostReason):
+	case told, closed:
 		s.giveUp(c, &info, err)
-	case job && lost <= maxLost && s.failPart(&info, c, 502, lostReason):
 	case job:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
-		s.sendInstead(c, info, lostReason)
+		s.send(c, s.instead(c, info, 502, lostReason))
 	default:
 		s.pool.log.Warn("answer cannot be delivered", "request_id", info.RequestID(), "err", err)
-		s.sendInstead(c, info, "the answer could not be delivered")
+		s.send(c, s.instead(c, info, 502, "the answer could not be delivered"))
 	}
-}
-
-// maxLost is how often the join is told that a part was lost, before its client
-// is.
-const maxLost = 5
-
-// losing notes one more loss of the outcome. It reports whether that was a job,
-// its info frame, whether the client has been told of a loss already, and how
-// often it was lost.
-func (c *call) losing() (job bool, info wire.Info, told bool, lost int) {
-	c.outcome.Lock()
-	defer c.outcome.Unlock()
-	c.lost++
-	return c.answer.Payload == nil, c.info, c.told, c.lost
-}
-
-// sendInstead tells the client of a loss, once.
-func (s *slot) sendInstead(c *call, info wire.Info, reason string) {
-	c.outcome.Lock()
-	c.told = true
-	c.outcome.Unlock()
-	s.send(c, s.instead(c, info, 502, reason))
 }
 
 // instead makes and notes an error answer in place of an outcome.

@@ -156,7 +156,7 @@ func (s *slot) scatter(job *loopback.Job, c *call, r *scattering) error {
 		return err
 	}
 	info := &job.Info
-	if !info.Extend() || !info.SetPiece(&wire.Piece{Total: 1}) {
+	if !info.Extend() || info.Enclosed() || !info.SetPiece(&wire.Piece{Total: 1}) {
 		return &ScatterError{Stage: stage, Reason: "its envelope has no room for that"}
 	}
 	info.SetPiece(nil)
@@ -187,7 +187,7 @@ func (s *slot) spread(f *fan, to loopback.Stage, info *wire.Info, piece *wire.Pi
 		p := *piece
 		p.Index = uint32(i)
 		part := pieceOf(info, p, frames)
-		if err := to.Submit(part, &partSent{f, part.Info}); err != nil {
+		if err := to.Submit(part, &partSent{fan: f, info: part.Info}); err != nil {
 			return err
 		}
 	}
@@ -202,38 +202,41 @@ func pieceOf(info *wire.Info, p wire.Piece, payload wire.Frames) *loopback.Job {
 }
 
 // fan is the outcome of a job that was scattered: the slot has done with it once
-// all parts have reached the kernel.
+// all parts have reached the kernel, or wait for a connection.
 type fan struct {
 	call   *call
 	policy Policy
 
 	mu      sync.Mutex // guards the fields below
-	left    int        // parts whose fate is open
+	left    int        // parts of which nothing was heard yet
 	waiting error      // of a part that waits for a connection
-	over    bool       // the call has been told
+	over    bool       // nothing is to be told any more
 }
 
-// abandon makes the fates of parts that will still be told be ignored: the call
-// has another outcome.
+// abandon makes what will still be heard of parts be ignored: the call has
+// another outcome.
 func (f *fan) abandon() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.over = true
 }
 
-// settle takes the fate of one part, and tells the call when that was the last,
-// or an error that the client is to be told.
-func (f *fan) settle(err error) {
+// settle takes what was heard of one part, and tells the call when that was the
+// last, and of the first error that the client is to be told.
+func (f *fan) settle(p *partSent, err error) {
 	f.mu.Lock()
+	first := !p.heard
+	p.heard = true
 	if errors.Is(err, transport.ErrWaiting) {
 		f.waiting, err = err, nil
 	}
-	f.left--
-	tell := !f.over && (err != nil || f.left == 0)
-	if tell {
-		f.over = true
+	if first {
+		f.left--
 	}
-	if err == nil {
+	tell := !f.over && (err != nil || first && f.left == 0)
+	if err != nil {
+		f.over = true
+	} else {
 		err = f.waiting
 	}
 	f.mu.Unlock()
@@ -244,21 +247,22 @@ func (f *fan) settle(err error) {
 
 // partSent hears the fate of one part.
 type partSent struct {
-	fan  *fan
-	info wire.Info // of the part; without a piece: of what tells the join
+	fan   *fan
+	info  wire.Info // of the part; without a piece: of what tells the join
+	heard bool      // guarded by fan.mu
 }
 
-// Sent implements transport.Notifier. Where other parts may make up for one that
-// got lost, the join is told instead of the client.
+// Sent implements transport.Notifier: it may hear that the part waits, and again
+// if it gets lost. Where other parts may make up for one that got lost, the
+// join is told instead of the client.
 func (p *partSent) Sent(err error) {
-	c := p.fan.call
-	lost := err != nil && !errors.Is(err, transport.ErrWaiting) && !c.slot.isStopped()
-	if lost && p.info.Extended && p.fan.policy != All {
-		if join := c.slot.joinOf(&p.info); join != nil && join.Submit(failedPart(&p.info, 502, lostReason), nil) == nil {
+	lost := err != nil && !errors.Is(err, transport.ErrWaiting) && !errors.Is(err, transport.ErrClosed)
+	if lost && p.fan.policy != All {
+		if join := p.fan.call.slot.joinOf(&p.info); join != nil && join.Submit(failedPart(&p.info, 502, lostReason), nil) == nil {
 			err = nil
 		}
 	}
-	p.fan.settle(err)
+	p.fan.settle(p, err)
 }
 
 const lostReason = "the job was lost between two stages"

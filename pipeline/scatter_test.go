@@ -22,6 +22,7 @@ import (
 // does not tell.
 type queue struct {
 	jobs  []*loopback.Job
+	sent  []transport.Notifier // of the jobs
 	fates []error
 }
 
@@ -35,7 +36,7 @@ func (q *queue) Submit(job *loopback.Job, sent transport.Notifier) error {
 	if errors.Is(fate, errBusy) {
 		return fate
 	}
-	q.jobs = append(q.jobs, job)
+	q.jobs, q.sent = append(q.jobs, job), append(q.sent, sent)
 	if sent != nil {
 		sent.Sent(fate)
 	}
@@ -138,11 +139,16 @@ func TestScatterExtendsEnvelopes(t *testing.T) {
 	assert.EqualValues(t, 1, s.work.jobs[0].Info.Hops, "no proxy takes it for a front's")
 	foreign, err := wire.ParseInfo([]byte("12 bytes and foreign ones"))
 	require.NoError(t, err)
-	s = scattered{}
-	s.run(t, foreign, scatter(pipeline.Fan{Stage: "work", Join: "sum"}, "a"))
-	status, _ := s.answered(t)
-	assert.Equal(t, 500, status)
-	assert.Contains(t, s.log.String(), "its envelope has no room for that")
+	enclosed := foreign
+	require.True(t, enclosed.Enclose())
+	for _, info := range []wire.Info{foreign, enclosed} {
+		s = scattered{}
+		s.run(t, info, scatter(pipeline.Fan{Stage: "work", Join: "sum"}, "a"))
+		status, _ := s.answered(t)
+		assert.Equal(t, 500, status)
+		assert.Contains(t, s.log.String(), "its envelope has no room for that")
+		assert.Empty(t, s.work.jobs)
+	}
 }
 
 func TestScatterThatCannotBe(t *testing.T) {
@@ -219,6 +225,23 @@ func TestScatteredPartsThatGetLost(t *testing.T) {
 	assert.True(t, s.sum.jobs[0].Info.Piece().Failed)
 	assert.EqualValues(t, 502, s.sum.jobs[0].Info.Code)
 	assert.Equal(t, []error{transport.ErrWaiting}, s.slot.told, "the slot is not held for what waits")
+	s.work.sent[2].Sent(cut)
+	require.Len(t, s.sum.jobs, 2, "what waited and got lost is told, too")
+	assert.EqualValues(t, 2, s.sum.jobs[1].Info.Piece().Index)
+	assert.Empty(t, s.back.got)
+
+	s = scattered{work: queue{fates: []error{transport.ErrWaiting, nil}}}
+	s.run(t, aJob(), scatter(pipeline.Fan{Stage: "work", Join: "sum"}, "a", "b"))
+	assert.Empty(t, s.back.got)
+	s.work.sent[0].Sent(cut)
+	s.work.sent[1].Sent(cut)
+	status, _ = s.answered(t)
+	assert.Equal(t, 502, status)
+
+	s = scattered{work: queue{fates: []error{transport.ErrClosed}}}
+	s.run(t, aJob(), scatter(pipeline.Fan{Stage: "work", Join: "sum", Policy: pipeline.Any}, "a"))
+	assert.Empty(t, s.back.got, "the worker ends")
+	assert.Empty(t, s.sum.jobs)
 }
 
 // The error of a part goes to the client, or, where others may make up for it,
@@ -280,19 +303,26 @@ func TestErrorsOfParts(t *testing.T) {
 	status, _ := s.answered(t)
 	assert.Equal(t, 409, status)
 
-	// What got lost on its way to the join, the error itself too, is told it
-	// again, until it is clear that there is no way.
+	// Of what got lost on its way to the join, that is told so; and if that gets
+	// lost, too, the client.
 	cut := errors.New("cut")
-	s = scattered{sum: queue{fates: []error{cut, cut}}}
-	s.run(t, part(nil), func(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
+	s = scattered{sum: queue{fates: []error{cut}}}
+	forwards := func(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
 		return pipeline.Forward("sum", job.Bytes()), nil
-	})
+	}
+	s.run(t, part(nil), forwards)
 	assert.Empty(t, s.back.got)
-	require.Len(t, s.sum.jobs, 3)
+	require.Len(t, s.sum.jobs, 2)
 	assert.False(t, s.sum.jobs[0].Info.Piece().Failed)
-	assert.EqualValues(t, 502, s.sum.jobs[2].Info.Code)
-	s = scattered{sum: queue{fates: []error{cut, cut, cut, cut, cut, cut, cut, cut}}}
-	s.run(t, part(nil), fails)
+	assert.True(t, s.sum.jobs[1].Info.Piece().Failed)
+	assert.EqualValues(t, 502, s.sum.jobs[1].Info.Code)
+	s = scattered{sum: queue{fates: []error{cut, cut}}}
+	s.run(t, part(nil), forwards)
+	require.Len(t, s.sum.jobs, 2)
+	status, _ = s.answered(t)
+	assert.Equal(t, 502, status)
+	s = scattered{sum: queue{fates: []error{cut, errBusy}}}
+	s.run(t, part(nil), forwards)
 	status, _ = s.answered(t)
 	assert.Equal(t, 502, status)
 }

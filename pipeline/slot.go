@@ -38,7 +38,7 @@ type call struct {
 
 	outcome sync.Mutex      // guards the fields below
 	told    bool            // the client is told that it got lost
-	lost    int             // how often it did
+	failed  bool            // the join is told so, of a part
 	answer  loopback.Answer // what was handed over last; without a payload: the job, to another stage
 	info    wire.Info       // its info frame
 }

@@ -37,6 +37,11 @@ type BalancerConfig struct {
 	MaxQueue int
 	// MaxQueueBytes bounds the payload bytes that wait, likewise; 0: no bound.
 	MaxQueueBytes int64
+	// Weights are the shares of the priority classes, by a job's priority: while
+	// jobs of all wait, a class of weight 8 beside one of 1 gets eight turns of
+	// nine. A job of a class beyond is one of the last class. nil:
+	// DefaultWeights.
+	Weights []int
 	// Skew is added to deadlines: wire.ClockSkew where they were set by the
 	// clock of another machine, 0 where it was this process's own.
 	Skew time.Duration
@@ -67,7 +72,9 @@ type Assignment struct {
 // socket or lock: its owner serializes the calls, and does what they return.
 // In steady state no call allocates, but for jobs that go in cycles.
 //
-// Jobs are first in, first out. A slot has at most one job. After calls of
+// Jobs that wait take turns: the priority classes by their weights, and the
+// clients within a class; those of one client are first in, first out. A slot
+// has at most one job. After calls of
 // Idle, Withdraw, Leave, Submit and Requeue the owner calls Next until there is
 // nothing more. Of the parts of a scattered job at most as many as it asks for
 // are queued or held at a time; one that is given back counts, but is not held
@@ -87,7 +94,10 @@ type Balancer struct {
 
 // NewBalancer returns a Balancer without jobs and slots.
 func NewBalancer(c BalancerConfig) *Balancer {
-	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds()}}
+	if len(c.Weights) == 0 {
+		c.Weights = DefaultWeights()
+	}
+	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds(), order: order{weights: c.Weights}}}
 }
 
 // Join makes a slot, which gets nothing before it is Idle.
@@ -184,8 +194,8 @@ func (b *Balancer) full(job *loopback.Job) error {
 	return nil
 }
 
-// Requeue puts a job that was in the stage already before all others, whatever
-// the bounds are.
+// Requeue gives a job that was in the stage already the next turn of its class,
+// whatever the bounds are.
 func (b *Balancer) Requeue(job *loopback.Job) { b.queue.pushFront(job) }
 
 // Next takes the next assignment while both a job and an idle slot exist. Jobs
@@ -195,14 +205,14 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 	if len(b.queue.crowds.ready) > 0 {
 		b.queue.admit()
 	}
-	e := b.queue.first
-	if e == nil {
+	if b.queue.first == nil {
 		return Assignment{}, false
 	}
 	if b.idle.first == nil {
 		b.queue.settle()
 		return Assignment{}, false
 	}
+	e := b.queue.head()
 	if e.deadline != 0 && e.late(now.UnixMicro()) {
 		return Assignment{Job: b.queue.drop(e)}, true
 	}

@@ -15,7 +15,7 @@ type envelope struct {
 	loopback.Job
 	message transport.Message // as it came; render replaces the first frame
 	arrival uint64            // running number of those queued, by which jobs that come back are ordered
-	room    [120]byte
+	room    [112]byte
 }
 
 // Frames implements wire.Payload.
@@ -47,6 +47,13 @@ func open(m transport.Message) (e *envelope, info wire.Info, key bool, err error
 	return e, info, true, nil
 }
 
+// enclose makes a message of a job that was made here.
+func enclose(job *loopback.Job) *envelope {
+	e := &envelope{Job: *job, message: append(transport.Message{nil}, job.Payload.Frames()...)}
+	e.Payload = e
+	return e
+}
+
 // nameable says why a job cannot name a butterfly worker's slot, if so: the
 // foreign bytes of its info frame leave no room.
 func (e *envelope) nameable() error {
@@ -58,13 +65,6 @@ func (e *envelope) nameable() error {
 		return nil
 	}
 	return &MessageError{"job", fmt.Errorf("more than %d foreign bytes in the info frame", wire.MaxForeign)}
-}
-
-// enclose makes a message of a job that was made here.
-func enclose(job *loopback.Job) *envelope {
-	e := &envelope{Job: *job, message: append(transport.Message{nil}, job.Payload.Frames()...)}
-	e.Payload = e
-	return e
 }
 
 // render returns the message for a slot. It may be called again only when the

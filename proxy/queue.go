@@ -18,18 +18,22 @@ type entry struct {
 	key      wire.Key
 	crowd    *crowd
 	deadline int64 // Unix µs after which the job is not given out; 0: none
+	client   uint32
+	priority uint8
 	indexed  bool
 
-	prev, next         *entry // the queue, or the parked parts of a crowd
+	prev, next         *entry // the queue as it came, or the parked parts of a crowd
 	newerTwin, oldTwin *entry // queued jobs of the same key
+	flow               *flow  // where the job waits for its turn
+	ahead, behind      *entry // in flow
 }
 
 // late reports whether the deadline has passed at now, in Unix microseconds.
 func (e *entry) late(now int64) bool { return e.deadline != 0 && now > e.deadline }
 
-// queue holds jobs in the order in which they are to be given out. A job that
-// finds an idle slot passes through it without being indexed by key: the index
-// is brought up to date by settle, once it is known that jobs really wait.
+// queue holds the jobs that wait. A job that finds an idle slot passes through it
+// without being indexed by key or given a turn: settle does both, once it is
+// known that jobs really wait.
 //
 // Beside it are the parts of scattered jobs that wait for their turn to be
 // queued: see crowd.
@@ -41,6 +45,7 @@ type queue struct {
 	bytes       int64
 	earliest    int64 // no queued deadline is earlier; 0: there is none
 	index       map[wire.Key]*entry
+	order       order // of the entries that are indexed
 	crowds      crowds
 	spare       *entry // singly linked by next
 	spares      int
@@ -65,6 +70,9 @@ func (q *queue) newEntry(job *loopback.Job) *entry {
 		e.next = nil
 	}
 	e.job, e.key, e.deadline = job, job.Info.Key(), deadlineOf(&job.Info, q.skew)
+	if job.Info.Extended {
+		e.client, e.priority = job.Info.Client, job.Info.Priority
+	}
 	return e
 }
 
@@ -122,8 +130,8 @@ func (q *queue) admit() {
 	q.crowds.ready = q.crowds.ready[:0]
 }
 
-// pushFront puts a job before all others, whether its crowd has room or not. It
-// is indexed at once, since fresh entries are always the last ones.
+// pushFront gives a job the next turn of its class, whether its crowd has room
+// or not. It is indexed at once, since fresh entries are always the last ones.
 func (q *queue) pushFront(job *loopback.Job) {
 	e := q.newEntry(job)
 	if e.crowd = q.crowds.of(job); e.crowd != nil {
@@ -138,6 +146,17 @@ func (q *queue) pushFront(job *loopback.Job) {
 	}
 	q.first = e
 	q.link(e)
+	q.order.add(e, true)
+}
+
+// head returns the job whose turn it is, nil if there is none. Jobs that have
+// not waited are taken as they came.
+func (q *queue) head() *entry {
+	if q.fresh == q.first {
+		return q.first
+	}
+	q.settle()
+	return q.order.next()
 }
 
 // drop takes an entry out, and its job out of its crowd, and returns the job.
@@ -176,6 +195,7 @@ func (q *queue) remove(e *entry) *loopback.Job {
 	}
 	if e.indexed {
 		q.unlink(e)
+		q.order.remove(e)
 	}
 	job := e.job
 	q.length--
@@ -195,10 +215,11 @@ func (q *queue) recycle(e *entry) {
 	q.spare, q.spares = e, q.spares+1
 }
 
-// settle indexes every entry that is not yet.
+// settle indexes every entry that is not yet, and gives it its turn.
 func (q *queue) settle() {
 	for ; q.fresh != nil; q.fresh = q.fresh.next {
 		q.link(q.fresh)
+		q.order.add(q.fresh, false)
 	}
 }
 

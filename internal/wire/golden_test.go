@@ -49,12 +49,6 @@ func goldens() map[string][]byte {
 		way.Enter(wire.StageHash("compute"), true)
 	}
 	cyclic.Way = &way
-	foreign, err := wire.ParseInfo(append(prime.AppendTo(nil), "foreign"...))
-	if err != nil {
-		panic(err)
-	}
-	enclosed := foreign
-	enclosed.Enclose()
 	part := extended
 	part.Hops, part.Flags = 1, wire.Scattered
 	part.SetPiece(&wire.Piece{Index: 2, Total: 1000, Group: 1, Join: wire.StageHash("sum"), Width: 16, Timeout: 250, Policy: wire.BestEffort})
@@ -63,6 +57,12 @@ func goldens() map[string][]byte {
 		{Index: 1, State: wire.PartFailed, Code: 422, Payload: wire.Frames{[]byte("no number")}},
 		{Index: 2, State: wire.PartMissing},
 	}.Frames()
+	foreign, err := wire.ParseInfo(append(prime.AppendTo(nil), "foreign"...))
+	if err != nil {
+		panic(err)
+	}
+	enclosed := foreign
+	enclosed.Enclose()
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
@@ -77,11 +77,11 @@ func goldens() map[string][]byte {
 		"info-extended":   extended.AppendTo(nil),
 		"info-full":       full.AppendTo(nil),
 		"info-cycle":      cyclic.AppendTo(nil),
-		"info-foreign":    foreign.AppendTo(nil),
-		"info-enclosed":   enclosed.AppendTo(nil),
 		"info-part":       part.AppendTo(nil),
 		"joined-table":    joined[0],
 		"joined-bytes":    joined[1],
+		"info-foreign":    foreign.AppendTo(nil),
+		"info-enclosed":   enclosed.AppendTo(nil),
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),

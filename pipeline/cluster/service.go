@@ -211,6 +211,7 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Downstream:    st.Downstream.Bind,
 		Fronts:        fronts,
 		Interrupts:    interrupts,
+		Weights:       s.weights(),
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
 		Transport:     s.cfg.Transport,
@@ -224,6 +225,15 @@ func (s *Service) stageNames() []string {
 		names = append(names, st.Name)
 	}
 	return names
+}
+
+// weights are those of the graph's priority classes.
+func (s *Service) weights() []int {
+	var weights []int
+	for _, p := range s.graph.Priorities {
+		weights = append(weights, p.Weight)
+	}
+	return weights
 }
 
 // fronts returns where the fronts are, for proxies and workers.

@@ -11,7 +11,6 @@ func (c *checker) checkStages() {
 	for i := range c.g.Stages {
 		s := &c.g.Stages[i]
 		c.checkWork(s)
-		c.checkGather(i, s)
 		for i, name := range s.Next {
 			if _, ok := c.paths.index[name]; !ok && name != "" {
 				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i),
@@ -56,24 +55,4 @@ func (s *Stage) workers() []string {
 		}
 	}
 	return who
-}
-
-// checkGather looks at a stage that may join parts.
-func (c *checker) checkGather(stage int, s *Stage) {
-	if s.Gather == "" {
-		if s.has(".gather_timeout") && !s.flawed {
-			c.add(s.below(s.Position, ".gather_timeout", "it is for gather, which is missing", "write gather: all, any or best_effort"))
-		}
-		return
-	}
-	if s.Compat != "" {
-		c.add(s.below(s.Position, ".gather", "prime_server's workers know no parts", ""))
-	}
-	for from, next := range c.paths.meant {
-		if from != stage && slices.Contains(next, stage) {
-			return
-		}
-	}
-	c.add(s.below(s.Position, ".gather", "no other stage forwards here: there are no parts to join",
-		fmt.Sprintf("write next: [%s] at the stage whose jobs are the parts", s.Name)))
 }

@@ -74,13 +74,6 @@ func (s *Stage) lines() []string {
 	default:
 		lines = append(lines, "workers elsewhere")
 	}
-	if s.Gather != "" {
-		joins := "joins parts: " + strings.ReplaceAll(string(s.Gather), "_", " ")
-		if s.GatherTimeout != 0 {
-			joins += " within " + spell(s.GatherTimeout)
-		}
-		lines = append(lines, joins)
-	}
 	if s.MaxVisits != 0 {
 		lines = append(lines, fmt.Sprintf("at most %d visits", s.MaxVisits))
 	}

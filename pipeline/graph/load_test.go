@@ -113,9 +113,6 @@ func TestLoadReadsTheRest(t *testing.T) {
 	assert.Equal(t, 2, part.Count, "what stands there overrides what is merged")
 	assert.Equal(t, []string{"python3", "worker.py", "--level", "3", "--cost", "$5"}, part.Command)
 	assert.Equal(t, map[string]string{"MODE": "fast", "LEVEL": "3", "DEBUG": "true"}, part.Env)
-	join, _ := g.Stage("join")
-	assert.Equal(t, graph.GatherBestEffort, join.Gather)
-	assert.Equal(t, 500*time.Millisecond, join.GatherTimeout)
 	legacy, _ := g.Stage("legacy")
 	assert.True(t, legacy.External)
 }

@@ -50,10 +50,8 @@ func stageRules() schema {
 	return schema{
 		"oneOf": []schema{requires("worker"), requires("command"), requires("compat"), external},
 		"dependencies": schema{
-			"count":          started,
-			"env":            requires("command"),
-			"gather":         schema{"not": requires("compat")},
-			"gather_timeout": requires("gather"),
+			"count": started,
+			"env":   requires("command"),
 		},
 	}
 }
