@@ -54,6 +54,7 @@ func TestComposeRunsTheWholeGraph(t *testing.T) {
 		roles := composeRoles(t, p)
 		assert.ElementsMatch(t, rolesOf(g), keys(roles))
 		assert.Len(t, g.Fronts, 2*len(from.Fronts))
+		assertSameButForPlaces(t, from, g)
 		assert.Equal(t, "/work/graph.yaml", p.Configs["graph"].File)
 		for role, s := range roles {
 			require.Len(t, s.Configs, 1)

@@ -54,7 +54,8 @@ type replica struct {
 // network, fronts by their replicas, and logs to the standard output. proxy
 // returns the host of a stage's proxy.
 func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Graph {
-	g := &graph.Graph{Routes: p.g.Routes, Stages: slices.Clone(p.g.Stages), Limits: p.g.Limits}
+	g := *p.g
+	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
 	for _, r := range replicas {
 		f := *r.of.Front
 		f.Name = r.Name
@@ -71,7 +72,7 @@ func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Grap
 		g.Stages[i].Upstream = endpoint(host, upstreamPort)
 		g.Stages[i].Downstream = endpoint(host, downstreamPort)
 	}
-	return g
+	return &g
 }
 
 func endpoint(host string, port int) graph.Endpoint {

@@ -24,6 +24,12 @@ func (g *Graph) Encode() ([]byte, error) {
 	e.fronts(file, g.Fronts)
 	e.routes(file, g.Routes)
 	e.stages(file, g.Stages)
+	if len(g.Priorities) > 0 {
+		classes := file.mapping("priorities")
+		for _, p := range g.Priorities {
+			classes.number(p.Name, p.Weight)
+		}
+	}
 	if g.Limits.MaxHops != 0 {
 		file.mapping("limits").number("max_hops", g.Limits.MaxHops)
 	}
@@ -124,8 +130,6 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("max_visits", s.MaxVisits)
 		m.number("max_queue", s.MaxQueue)
 		m.size("max_queue_bytes", s.MaxQueueBytes)
-		m.text("gather", string(s.Gather))
-		m.duration("gather_timeout", s.GatherTimeout)
 	}
 }
 

@@ -38,10 +38,11 @@ func full() *graph.Graph {
 				Env:     map[string]string{"Y": "yes", "E": ""}, Next: []string{"true", "1e3"},
 				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30},
 			{Name: "true", External: true, Next: []string{"1e3"}},
-			{Name: "1e3", Worker: "0x10", Gather: graph.GatherAny, GatherTimeout: time.Minute},
+			{Name: "1e3", Worker: "0x10"},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
-		Limits: graph.Limits{MaxHops: 9},
+		Limits:     graph.Limits{MaxHops: 9},
+		Priorities: []graph.Priority{{Name: "null", Weight: 3}, {Name: "10", Weight: 1000}},
 	}
 }
 
@@ -81,7 +82,7 @@ func TestEncodeLoadsAsAnEqualGraph(t *testing.T) {
 			Fronts: []graph.Front{{Name: "front", Listen: "127.0.0.1:1"}},
 			Routes: []graph.Route{{Prefix: "/", Stage: "a"}},
 			Stages: []graph.Stage{{Name: "a", Worker: "w"}},
-			Limits: graph.Limits{MaxHops: graph.DefaultMaxHops},
+			Limits: graph.Limits{MaxHops: graph.DefaultMaxHops}, Priorities: graph.DefaultPriorities(),
 		},
 	}
 	for name, g := range cases {
@@ -96,6 +97,7 @@ func TestEncodeKeepsEveryField(t *testing.T) {
 	assertSaysAll(t, g.Routes)
 	assertSaysAll(t, g.Stages)
 	assertSaysAll(t, []graph.Limits{g.Limits})
+	assertSaysAll(t, g.Priorities)
 	assertComesBack(t, g)
 }
 
