@@ -35,12 +35,13 @@ var rooms = map[string][]string{
 	"pipeline":              {"internal/wire", "internal/transport", "internal/httptext", "loopback"},
 	"pipeline/pipelinetest": {"internal/wire", "internal/transport", "internal/httptext", "loopback", "pipeline"},
 	"pipeline/graph":        {},
+	"pipeline/export":       {"pipeline/graph"},
 	"httpfront":             {"internal/wire", "internal/httptext", "internal/rawio", "loopback"},
 	"pipeline/cluster": {
 		"internal/wire", "internal/transport", "internal/httptext", "internal/supervise",
 		"loopback", "proxy", "pipeline", "pipeline/graph", "httpfront",
 	},
-	"pipeline/daemon":   {"loopback", "httpfront", "pipeline", "pipeline/graph", "pipeline/cluster"},
+	"pipeline/daemon":   {"loopback", "httpfront", "pipeline", "pipeline/cluster", "pipeline/graph", "pipeline/export"},
 	"examples/...":      {"pipeline", "pipeline/daemon"},
 	"cmd/prime-serverd": {"pipeline/daemon", "examples/primes", "examples/math"},
 	"bench/...":         {"bench/...", "pipeline", "pipeline/daemon", "pipeline/cluster", "examples/..."},
@@ -67,6 +68,9 @@ var guests = map[string][]string{
 	"github.com/stretchr/testify":    {},
 	"go.uber.org/goleak":             {},
 	"pgregory.net/rapid":             {},
+	"github.com/compose-spec":        {},
+	"k8s.io":                         {},
+	"sigs.k8s.io":                    {},
 }
 
 // testOnly are packages of ours that no other package imports outside of tests,

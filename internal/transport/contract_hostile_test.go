@@ -178,6 +178,27 @@ func TestWrongSocketTypesNeverMeet(t *testing.T) {
 	})
 }
 
+// A health check that connects and leaves is not worth a line, however often it
+// comes; half a greeting is.
+func TestPortChecksAreNotLogged(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		h := record(t)
+		r.listen(Options{Socket: Router}, h)
+		for range 10 {
+			require.NoError(t, r.raw().Close())
+		}
+		conn := r.raw()
+		_, err := io.ReadFull(conn, make([]byte, greetingSize))
+		require.NoError(t, err)
+		_, err = conn.Write(greeting()[:10])
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		eventually(t, func() bool { return r.logs.has("connection refused", "unexpected EOF", "skipped=0") }, "half a greeting is logged, and the first line")
+		r.dial(Options{Socket: Dealer}, nil)
+		await(t, h.up)
+	})
+}
+
 // Silent connections make room for one another; peers that speak get through.
 func TestHandshakeFlood(t *testing.T) {
 	const room, flood = 4, 20

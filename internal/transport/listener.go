@@ -139,7 +139,9 @@ func (l *Listener) connection(e *entrant) {
 	p, err := l.admit(e, remote)
 	if err != nil {
 		_ = e.conn.Close()
-		if !errors.Is(err, ErrClosed) {
+		// What closes in silence is a health check that looked whether the port
+		// is open.
+		if !errors.Is(err, ErrClosed) && !errors.Is(err, errSilent) {
 			l.refused.warn(remote, &HandshakeError{Peer: remote, Err: err})
 		}
 		return
