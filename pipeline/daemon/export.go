@@ -65,7 +65,7 @@ func (a *App) exportTo(to exportTarget, logs *logFlags, stdout, stderr io.Writer
 			if err != nil {
 				return err
 			}
-			g, err := a.loadGraph(files, log)
+			g, err := a.loadGraph(files, log, false)
 			if err != nil {
 				return err
 			}
