@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline"
@@ -245,6 +247,29 @@ func TestAnAnswerThatCannotBeDeliveredIsReplacedOnce(t *testing.T) {
 	require.Len(t, back.got, 2)
 	assert.EqualValues(t, 200, back.got[0].Info.Code)
 	assert.EqualValues(t, 502, back.got[1].Info.Code)
+}
+
+// An answer for which there is no room, in the wire or in a queue, makes place for
+// a short one: the client need not wait for its deadline.
+func TestAnAnswerWithoutRoomIsReplaced(t *testing.T) {
+	for status, refusal := range map[uint16]error{500: &transport.LimitError{}, 503: &transport.QueueFullError{}} {
+		for _, refusals := range []int{1, 2} {
+			back := &collect{refuse: slices.Repeat([]error{refusal}, refusals)}
+			slot := &oneJob{job: &loopback.Job{Payload: wire.Frames{nil}}}
+			pool, err := pipeline.NewPool(pipeline.PoolConfig{
+				Handler: pipeline.HandlerFunc(func(context.Context, *pipeline.Job) (pipeline.Result, error) {
+					return pipeline.Text(200, "large"), nil
+				}),
+				Slots: 1, Slot: func(int) loopback.Slot { return slot }, Loopback: back,
+			})
+			require.NoError(t, err)
+			require.NoError(t, pool.Run(t.Context()))
+			require.Len(t, back.got, 2-refusals, "once")
+			for _, a := range back.got {
+				assert.Equal(t, status, a.Info.Code)
+			}
+		}
+	}
 }
 
 func TestDeadlineEndsTheContext(t *testing.T) {
