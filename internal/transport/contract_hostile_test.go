@@ -70,7 +70,8 @@ func TestLimitsHoldBeforeAllocation(t *testing.T) {
 				var limit *LimitError
 				require.ErrorAs(t, end.err, &limit)
 				assert.Equal(t, c.what, limit.What)
-				assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(limits.MaxMessage)+4<<20)
+				most := 2*uint64(limits.MaxMessage) + 4<<20 // what came is copied once, if it is large
+				assert.Less(t, after.TotalAlloc-before.TotalAlloc, most)
 				closed(t, conn)
 			})
 		})
