@@ -1,6 +1,9 @@
 package loopback
 
-import "github.com/butterfly-zmq/butterfly/internal/transport"
+import (
+	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
+)
 
 // jobOverhead is more than what a job costs a queue beside its payload.
 const jobOverhead = 512
@@ -59,4 +62,21 @@ func (b *backlog) take() []*Job {
 	jobs := b.jobs
 	*b = backlog{limits: b.limits}
 	return jobs
+}
+
+// isOpen reports whether an info frame names an open request.
+func (t *Table) isOpen(i *wire.Info) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.find(i) != nil
+}
+
+// fail ends the request of a job that was not sent.
+func (t *Table) fail(i *wire.Info, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.find(i); p != nil {
+		t.stats.Failed++
+		t.end(p, err)
+	}
 }
