@@ -189,12 +189,14 @@ func (c *conn) drain() {
 	}
 }
 
-// cut closes the connection in any case and abandons its request.
+// cut closes the connection in any case and abandons its request, also one that
+// is about to wait.
 func (c *conn) cut() {
 	c.mu.Lock()
 	if c.pending != nil {
 		c.pending.Abandon(loopback.ErrClosed)
 	}
+	c.left = gone
 	c.mu.Unlock()
 	_ = c.Conn.Close()
 }

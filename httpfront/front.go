@@ -38,6 +38,7 @@ type Front struct {
 	watcher   *watcher
 	epoch     time.Time // what the connections' clocks count from
 	draining  atomic.Bool
+	stopped   atomic.Bool   // hard
 	ready     chan struct{} // closed when serving
 	done      chan struct{} // closed when Run has ended
 
@@ -208,6 +209,7 @@ func (f *Front) drain() bool {
 // cut is the hard stop.
 func (f *Front) cut() {
 	f.drain()
+	f.stopped.Store(true)
 	f.conns.each((*conn).cut)
 }
 

@@ -43,7 +43,7 @@ type RemoteState struct {
 // others submit.
 func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, error) {
 	o.Socket = transport.Dealer
-	r := &Remote{table: table}
+	r := &Remote{table: table, waits: backlog{limits: o.Queue.WithDefaults()}}
 	if err := r.dial(endpoint, o, r); err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
 	}

@@ -230,23 +230,6 @@ func (t *Table) Lost(i *wire.Info) {
 	t.interrupt(i.Key())
 }
 
-// fail ends the request of a job that was not sent.
-func (t *Table) fail(i *wire.Info, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p := t.find(i); p != nil {
-		t.stats.Failed++
-		t.end(p, err)
-	}
-}
-
-// isOpen reports whether an info frame names an open request.
-func (t *Table) isOpen(i *wire.Info) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.find(i) != nil
-}
-
 // find returns the open request of an info frame. The whole key has to match:
 // running numbers alone can be guessed, and meet a restarted front's.
 func (t *Table) find(i *wire.Info) *Pending {

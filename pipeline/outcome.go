@@ -154,11 +154,16 @@ func (s *slot) settled(c *call, err error) {
 	}
 }
 
+// send hands an answer over; where it finds no room, one that needs less.
 func (s *slot) send(c *call, a loopback.Answer) {
 	err := s.pool.cfg.Loopback.Answer(a, c)
-	if errors.As(err, new(*transport.LimitError)) {
+	switch {
+	case errors.As(err, new(*transport.LimitError)):
 		s.pool.log.Error("answer too large", "request_id", a.Info.RequestID(), "err", err)
 		err = s.pool.cfg.Loopback.Answer(s.instead(c, a.Info, 500, "the answer is too large"), c)
+	case errors.Is(err, transport.ErrQueueFull):
+		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err) })
+		err = s.pool.cfg.Loopback.Answer(s.instead(c, a.Info, 503, "the answer found no room on its way back"), c)
 	}
 	if err != nil {
 		s.giveUp(c, &a.Info, err)

@@ -139,8 +139,7 @@ func (o Options) Validate() error {
 // withDefaults returns o with its zero fields filled in.
 func (o Options) withDefaults() Options {
 	o.Limits = o.Limits.WithDefaults()
-	fill(&o.Queue.Count, 65536)
-	fill(&o.Queue.Bytes, 64<<20)
+	o.Queue = o.Queue.WithDefaults()
 	fill(&o.Heartbeat, 2*time.Second)
 	fill(&o.PeerTimeout, max(3*o.Heartbeat, time.Millisecond))
 	fill(&o.WriteTimeout, 10*time.Second)
@@ -153,6 +152,13 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+// WithDefaults returns q with its zero fields filled in.
+func (q QueueLimits) WithDefaults() QueueLimits {
+	fill(&q.Count, 65536)
+	fill(&q.Bytes, 64<<20)
+	return q
 }
 
 // WithDefaults returns the limits with their defaults in place of zeros.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,7 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 		return nil, err
 	}
 	table.Notify(f.publisher)
+	o.Queue = jobQueue(o.Queue, cfg.Table)
 	for _, s := range stages {
 		r, err := loopback.NewRemote(s.endpoint, o, table)
 		if err != nil {
@@ -104,6 +106,18 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 	route(f, &cfg.HTTP)
 	f.http, err = httpfront.New(cfg.HTTP)
 	return f, err
+}
+
+// jobQueue returns the bounds of what waits for the proxy: at least those of the
+// table, which has admitted it.
+func jobQueue(q transport.QueueLimits, t loopback.TableConfig) transport.QueueLimits {
+	const overhead = 1 << 10 // of a job, at most: its info frame, headers of frames
+	q = q.WithDefaults()
+	requests := cmp.Or(t.MaxPending, loopback.DefaultMaxPending)
+	bytes := cmp.Or(t.MaxPendingBytes, loopback.DefaultMaxPendingBytes)
+	q.Count = max(q.Count, requests)
+	q.Bytes = max(q.Bytes, bytes+int64(requests)*overhead)
+	return q
 }
 
 // fitForPrime does for requests that came before the proxy what the HTTP server

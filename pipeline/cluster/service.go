@@ -163,6 +163,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxTarget:      f.MaxTarget,
 		MaxBody:        int(f.MaxBody),
 		MaxConns:       f.MaxConns,
+		MaxReceiving:   int64(f.MaxPendingBytes),
 		Logger:         s.cfg.Logger.With("front", f.Name),
 	}
 	if s.cfg.AccessLog != nil {

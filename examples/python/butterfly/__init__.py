@@ -18,6 +18,10 @@ come from the environment or from flags, see "Worker programs" in
 docs/protocol.md. Needs Python 3.9 and pyzmq (Debian: python3-zmq), nothing else.
 """
 
+from . import interpreter
+
+interpreter.ensure_zmq()
+
 from .command import main, worker
 from .job import Interrupted, Job
 from .result import Fail, Forward, Reply, forward, reply
