@@ -1,8 +1,6 @@
 package export_test
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
