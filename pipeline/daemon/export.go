@@ -53,7 +53,7 @@ func (a *App) exportCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Com
 
 // exportTo returns the command of one target.
 func (a *App) exportTo(to exportTarget, logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
-	f := exportFlags{config: export.Config{Binary: to.bin + a.Name, Image: a.Name + ":latest", Fronts: 1}}
+	f := exportFlags{config: export.Config{Binary: to.bin + a.Name, Image: a.Name + ":latest", Replicas: 1}}
 	cmd := &cobra.Command{
 		Use:     to.name + " FILE...",
 		Short:   to.short,
@@ -84,14 +84,14 @@ func (f *exportFlags) add(flags *pflag.FlagSet, to exportTarget) {
 	if to.images {
 		flags.StringVar(&f.config.Image, "image", f.config.Image, "image with this program")
 		flags.Var(&f.images, "image-of", "image with this program and a stage's worker program; repeatable")
-		flags.IntVar(&f.config.Fronts, "fronts", f.config.Fronts, "how many of each front")
+		flags.IntVar(&f.config.Replicas, "fronts", f.config.Replicas, "how many of each front")
 	}
 }
 
 // run exports a graph, whose first file gives the name where no other is given.
 func (f *exportFlags) run(g *graph.Graph, file string, to exportTarget, stdout io.Writer) error {
-	if f.config.Fronts < 1 {
-		return usagef("--fronts %d: want 1 at least", f.config.Fronts)
+	if f.config.Replicas < 1 {
+		return usagef("--fronts %d: want 1 at least", f.config.Replicas)
 	}
 	if f.config.Name == "" {
 		name, err := serviceName(file)

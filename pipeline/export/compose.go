@@ -69,12 +69,12 @@ func (d *compose) fronts(f *faults) ([]composeFront, []replica) {
 	taken := make(map[string]string) // ports of the machine, by whom
 	for i := range d.Fronts {
 		own := &d.Fronts[i]
-		if d.Config.Fronts > 1 {
-			own.checkReplica(d.Config.Fronts-1, f)
+		if d.Config.Replicas > 1 {
+			own.checkReplica(d.Config.Replicas-1, f)
 		}
-		for n := range d.Config.Fronts {
+		for n := range d.Config.Replicas {
 			name, part := own.Name, own.Part
-			if d.Config.Fronts > 1 {
+			if d.Config.Replicas > 1 {
 				name, part = own.replicaName(n), own.Part+"-"+strconv.Itoa(n)
 			}
 			replicas = append(replicas, replica{own, name, part})

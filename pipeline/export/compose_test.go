@@ -113,7 +113,7 @@ func TestComposePublishesAtTheAddressOfTheGraph(t *testing.T) {
 		g := small("a")
 		g.Fronts[0].Listen = listen
 		to := targets()[2]
-		to.config.Fronts = 1
+		to.config.Replicas = 1
 		ports := project(t, exported(t, to, "svc", g)).Services["front"].Ports
 		require.Len(t, ports, 1, listen)
 		got := types.ServicePortConfig{HostIP: ports[0].HostIP, Published: ports[0].Published, Target: ports[0].Target}

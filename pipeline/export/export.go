@@ -24,9 +24,9 @@ type Config struct {
 	// program has to be in them too. A stage with a command and no image here
 	// has one made up, to be built.
 	Images map[string]string
-	// Fronts is how many there are of each front of the graph, MaxFronts of all
+	// Replicas is how many there are of each front of the graph, MaxFronts of all
 	// at most; 0 is 1. On one machine under systemd there is one of each.
-	Fronts int
+	Replicas int
 }
 
 // MaxFronts is how many fronts a graph may have.

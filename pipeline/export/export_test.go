@@ -28,7 +28,7 @@ type target struct {
 
 // targets with the configuration of the golden files.
 func targets() []target {
-	inImages := export.Config{Binary: "/prime-serverd", Image: "registry.example/prime-serverd:1.0", Fronts: 2}
+	inImages := export.Config{Binary: "/prime-serverd", Image: "registry.example/prime-serverd:1.0", Replicas: 2}
 	return []target{
 		{"systemd", export.Systemd, export.Config{Binary: "/usr/local/bin/prime-serverd"}},
 		{"kubernetes", export.Kubernetes, inImages},

@@ -54,11 +54,11 @@ func (k *kubernetes) replicas(f *faults) []replica {
 	for i := range k.Fronts {
 		own := &k.Fronts[i]
 		set := k.Name + "-" + own.Part
-		if last := fmt.Sprintf("%s-%d", set, k.Config.Fronts-1); len(set) > maxSet || len(last) > maxLabel {
+		if last := fmt.Sprintf("%s-%d", set, k.Config.Replicas-1); len(set) > maxSet || len(last) > maxLabel {
 			f.at(own.Position, own.path, "rename it, or choose a shorter --name", "the name %s has %d bytes, at most %d are allowed of a StatefulSet", set, len(set), maxSet)
 		}
-		own.checkReplica(k.Config.Fronts-1, f)
-		for n := range k.Config.Fronts {
+		own.checkReplica(k.Config.Replicas-1, f)
+		for n := range k.Config.Replicas {
 			all = append(all, replica{own, own.replicaName(n), fmt.Sprintf("%s-%d.%s", set, n, set)})
 		}
 	}
@@ -107,7 +107,7 @@ func (k *kubernetes) frontView(f *front) frontView {
 	v := frontView{
 		pods:     k.pods(f.Part, k.run(k.Image, graph.Role{Kind: graph.RoleFront, Name: f.Name + "-$(POD_INDEX)"}, f.memory())),
 		Web:      k.Name + "-http" + strings.TrimPrefix(f.Part, "front"),
-		Replicas: k.Config.Fronts,
+		Replicas: k.Config.Replicas,
 		HTTP:     listening(f.Front), Published: published(f.Front),
 		Loopback: loopbackPort, Interrupt: interruptPort,
 		Live: f.Live, Ready: f.Ready,

@@ -54,7 +54,7 @@ func TestRefusals(t *testing.T) {
 		}, `fronts.X: "x" and "X" both become front-x, as names of parts are made of small letters, digits and dashes (rename one of them)`},
 		{"a long stage", -1, func(g *graph.Graph, _ *export.Config) { g.Stages[0].Name = long },
 			`g.yaml:10: stages.` + long + `: the name svc-workers-` + long + ` has 72 bytes, at most 63 are allowed (rename it, or choose a shorter --name)`},
-		{"several fronts on a machine", 0, func(_ *graph.Graph, c *export.Config) { c.Fronts = 2 },
+		{"several fronts on a machine", 0, func(_ *graph.Graph, c *export.Config) { c.Replicas = 2 },
 			`--fronts: 2 of a front cannot listen at one address (name the fronts in the graph, each with an address of its own)`},
 		{"a target of systemd's", 0, func(_ *graph.Graph, c *export.Config) { c.Name = "Multi_User" },
 			`--name: systemd itself has a multi-user.target (choose another)`},
@@ -84,11 +84,11 @@ func TestRefusals(t *testing.T) {
 		}, `--image-of: the workers of stage "b" are started elsewhere`},
 		{"an odd image of a stage", 1, func(_ *graph.Graph, c *export.Config) { c.Images = map[string]string{"b": "$x"} },
 			`--image-of: "$x" of stage "b" is no image`},
-		{"a hundred fronts and one", 1, func(_ *graph.Graph, c *export.Config) { c.Fronts = 101 },
+		{"a hundred fronts and one", 1, func(_ *graph.Graph, c *export.Config) { c.Replicas = 101 },
 			`--fronts: 101 are too many: at most 100 for each front of the graph`},
 		{"several fronts of prime_server's", 1, func(g *graph.Graph, c *export.Config) {
 			g.Stages[1].Worker, g.Stages[1].Compat = "", graph.CompatPrimeServer
-			c.Fronts = 2
+			c.Replicas = 2
 		}, `g.yaml:11: stages.b.compat: prime_server's workers serve one front, not 2 (leave --fronts out)`},
 		{"a front with a long name", 1, func(g *graph.Graph, _ *export.Config) { g.Fronts[0].Name = long[:27] },
 			`fronts.` + long[:27] + `: the name ` + long[:27] + `-0 of a replica has 29 bytes, at most 28 are allowed (rename it)`},
@@ -97,11 +97,11 @@ func TestRefusals(t *testing.T) {
 		}, `fronts.` + long[:26] + `: the name ` + long[:24] + `-front-` + long[:26] + ` has 57 bytes, at most 52 are allowed of a StatefulSet (rename it, or choose a shorter --name)`},
 		{"a host name to publish at", 2, func(g *graph.Graph, _ *export.Config) { g.Fronts[0].Listen = "example:8002" },
 			`front.listen: docker publishes ports at IP addresses, not at "example" (write the address)`},
-		{"no port left", 2, func(g *graph.Graph, c *export.Config) { g.Fronts[0].Listen, c.Fronts = ":65535", 2 },
+		{"no port left", 2, func(g *graph.Graph, c *export.Config) { g.Fronts[0].Listen, c.Replicas = ":65535", 2 },
 			`front.listen: there is no port 65536 for replica 1 (choose a smaller one, or fewer --fronts)`},
 		{"one port for two", 2, func(g *graph.Graph, c *export.Config) {
 			g.Fronts = append(g.Fronts, g.Fronts[0])
-			g.Fronts[0].Name, g.Fronts[1].Name, g.Fronts[1].Listen, c.Fronts = "x", "y", ":8003", 2
+			g.Fronts[0].Name, g.Fronts[1].Name, g.Fronts[1].Listen, c.Replicas = "x", "y", ":8003", 2
 		}, `fronts.y.listen: the port 8003 of replica 0 is already that of fronts.x (choose ports further apart)`},
 	}
 	for _, c := range cases {
@@ -111,7 +111,7 @@ func TestRefusals(t *testing.T) {
 					continue
 				}
 				g, config := small("a", "b"), to.config
-				config.Name, config.Fronts = "svc", 1
+				config.Name, config.Replicas = "svc", 1
 				c.change(g, &config)
 				files, err := to.export(g, config)
 				assert.EqualError(t, err, c.want, to.name)
@@ -126,7 +126,7 @@ func TestRefusals(t *testing.T) {
 // All that is wrong is said at once.
 func TestEveryProblemIsReported(t *testing.T) {
 	g := small("a", "A")
-	_, err := export.Kubernetes(g, export.Config{Name: "-", Binary: "x", Fronts: 101, Images: map[string]string{"z": "y"}})
+	_, err := export.Kubernetes(g, export.Config{Name: "-", Binary: "x", Replicas: 101, Images: map[string]string{"z": "y"}})
 	var invalid *graph.Invalid
 	require.ErrorAs(t, err, &invalid)
 	assert.Len(t, invalid.Problems, 6, "%v", err)
@@ -177,7 +177,7 @@ func FuzzNames(f *testing.F) {
 			return // no graph has such names
 		}
 		for i, to := range targets() {
-			to.config.Name, to.config.Fronts = name, 1
+			to.config.Name, to.config.Replicas = name, 1
 			made, err := to.export(g, to.config)
 			if err != nil {
 				var invalid *graph.Invalid

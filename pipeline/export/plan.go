@@ -50,10 +50,10 @@ func newPlan(g *graph.Graph, c Config) (*plan, *faults) {
 	if !binaryForm.MatchString(c.Binary) {
 		f.flag("--binary", "", "%q: want an absolute path of letters, digits and . _ + @ -", c.Binary)
 	}
-	p.Config.Fronts = max(c.Fronts, 1)
-	if most := MaxFronts / max(len(g.Fronts), 1); p.Config.Fronts > most {
-		f.flag("--fronts", "", "%d are too many: at most %d for each front of the graph", c.Fronts, most)
-		p.Config.Fronts = most
+	p.Config.Replicas = max(c.Replicas, 1)
+	if most := MaxFronts / max(len(g.Fronts), 1); p.Config.Replicas > most {
+		f.flag("--fronts", "", "%d are too many: at most %d for each front of the graph", c.Replicas, most)
+		p.Config.Replicas = most
 	}
 	p.nameFronts(f)
 	p.nameStages(f)
@@ -112,10 +112,10 @@ func (p *plan) containers(f *faults) {
 			f.flag("--image-of", "", "%q of stage %q is no image", p.Images[name], name)
 		}
 	}
-	if p.Config.Fronts > 1 {
+	if p.Config.Replicas > 1 {
 		for _, s := range p.Stages {
 			if s.Compat != "" {
-				f.at(s.Position, "stages."+s.Name+".compat", "leave --fronts out", "prime_server's workers serve one front, not %d", p.Config.Fronts)
+				f.at(s.Position, "stages."+s.Name+".compat", "leave --fronts out", "prime_server's workers serve one front, not %d", p.Config.Replicas)
 			}
 		}
 	}

@@ -60,8 +60,8 @@ func (s *systemd) logDir() string { return path.Join("/var/log", systemdDir, s.N
 
 // check finds what units on one machine cannot do.
 func (s *systemd) check(f *faults) {
-	if s.Config.Fronts > 1 {
-		f.flag("--fronts", "name the fronts in the graph, each with an address of its own", "%d of a front cannot listen at one address", s.Config.Fronts)
+	if s.Config.Replicas > 1 {
+		f.flag("--fronts", "name the fronts in the graph, each with an address of its own", "%d of a front cannot listen at one address", s.Config.Replicas)
 	}
 	if slices.Contains(systemTargets, s.Name) {
 		f.flag("--name", "choose another", "systemd itself has a %s.target", s.Name)
