@@ -16,7 +16,7 @@ func TestFunctions(t *testing.T) {
 		"x": 3, "2": 2, "2.5e-1": 0.25, ".5": 0.5, "-x": -3, "+x": 3, "--x": 3,
 		"1+2*x": 7, "(1+2)*x": 9, "1-2-x": -4, "24/x/2": 4, "x^3-2*x": 21,
 		"-x^2": -9, "(-x)^2": 9, "2^x^2": 512, "2^-x": 0.125, "2**x": 8, " x\t* x ": 9,
-		"pi": stdmath.Pi, "e^x": stdmath.Pow(stdmath.E, 3), "abs(-x)": 3, "sqrt(x*x)": 3,
+		"pi": stdmath.Pi, "e^1.5": stdmath.Pow(stdmath.E, 1.5), "abs(-x)": 3, "sqrt(x*x)": 3,
 		"sin(x)": stdmath.Sin(3), "cos(x)": stdmath.Cos(3), "tan(x)": stdmath.Tan(3),
 		"exp(x)": stdmath.Exp(3), "log(x)": stdmath.Log(3), "sin(cos(x))": stdmath.Sin(stdmath.Cos(3)),
 		strings.Repeat("(", 99) + "x" + strings.Repeat(")", 99): 3,

@@ -42,8 +42,9 @@ func Integral(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
 // leastTolerance is about what rounding leaves of a sum of many areas.
 const leastTolerance = 1e-12
 
-// The bounds of the work: the evaluations, some tenths of a second's worth,
-// those between two looks at the context, and how often an interval is halved.
+// The bounds of the work: the evaluations, which take tenths of a second for
+// most functions and seconds for the dearest; those between two looks at the
+// context; and how often an interval is halved.
 const (
 	maxEvaluations         = 1_000_000
 	evaluationsBetweenLook = 256

@@ -2,8 +2,12 @@ package math_test
 
 import (
 	"context"
+	"io"
+	"maps"
+	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +16,8 @@ import (
 
 	"github.com/butterfly-zmq/butterfly/examples/math"
 	"github.com/butterfly-zmq/butterfly/pipeline"
+	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
 	"github.com/butterfly-zmq/butterfly/pipeline/pipelinetest"
 )
 
@@ -100,8 +106,50 @@ func TestAnIntegralWhoseClientLeaves(t *testing.T) {
 	assert.Nil(t, pipelinetest.Do(ctx, math.Workers()["math.integral"], r))
 }
 
-// What the README lets curl ask is answered as it shows.
+// serve runs math.yaml in this process for the test, at a free address, and
+// returns its URL.
+func serve(t *testing.T) string {
+	workers := math.Workers()
+	g, err := graph.Load([]string{"math.yaml"}, graph.Options{Workers: slices.Collect(maps.Keys(workers))})
+	require.NoError(t, err)
+	assert.Empty(t, g.Warnings)
+	assert.Len(t, g.Stages, len(workers), "a pool for each worker")
+	g.Fronts[0].Listen = "127.0.0.1:0"
+	service, err := cluster.NewService(cluster.ServiceConfig{Graph: g, Workers: workers})
+	require.NoError(t, err)
+	whole, err := service.Local()
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- whole.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		assert.NoError(t, <-done)
+	})
+	for _, ready := range whole.Ready() {
+		<-ready
+	}
+	return "http://" + whole.Addrs()[0].String()
+}
+
+// ask asks over a connection of its own.
+func ask(t *testing.T, method, url, body string) (status int, answer string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	response, err := client.Do(r)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	got, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(got)
+}
+
+// What the README lets curl ask is answered as it shows, by the graph that it
+// names.
 func TestTheReadmeShowsTrueAnswers(t *testing.T) {
+	url := serve(t)
 	page, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	for kind, want := range map[string]int{"math": 200, "refusals": 400} {
@@ -115,24 +163,19 @@ func TestTheReadmeShowsTrueAnswers(t *testing.T) {
 			if c[1] != "" {
 				method = "POST"
 			}
-			status, body := call(t, method, c[2], c[1])
+			status, body := ask(t, method, url+c[2], c[1])
 			assert.Equal(t, want, status, c[0])
 			assert.Equal(t, c[3], body, c[0])
 		}
 	}
 }
 
-// The graph names workers that exist, and all of them.
-func TestTheGraphNamesTheWorkers(t *testing.T) {
-	text, err := os.ReadFile("math.yaml")
-	require.NoError(t, err)
-	var named []string
-	for _, m := range regexp.MustCompile(`worker: (\S+)`).FindAllStringSubmatch(string(text), -1) {
-		named = append(named, m[1])
+func TestTheRoutesTakeNothingElse(t *testing.T) {
+	url := serve(t)
+	for _, target := range []string{"/", "/sums?values=1", "/sum/?values=1", "/is_prime?possible_prime=3"} {
+		status, _ := ask(t, "GET", url+target, "")
+		assert.Equal(t, 404, status, target)
 	}
-	var workers []string
-	for name := range math.Workers() {
-		workers = append(workers, name)
-	}
-	assert.ElementsMatch(t, workers, named)
+	status, _ := ask(t, "DELETE", url+"/sum?values=1", "")
+	assert.Equal(t, 405, status)
 }
