@@ -15,7 +15,7 @@ import (
 
 // Defaults of a Config.
 const (
-	DefaultTimeout        = 60 * time.Second
+	DefaultTimeout        = 30 * time.Second
 	DefaultHeaderTimeout  = 10 * time.Second
 	DefaultBodyTimeout    = 60 * time.Second
 	DefaultIdleTimeout    = 75 * time.Second

@@ -43,8 +43,8 @@ type Config struct {
 	// signals) until the program is killed; 0: DefaultGrace.
 	Grace time.Duration
 	// Final reports whether the program need not be tried again after it has
-	// exited with code; nil: it always is.
-	Final func(code int) bool
+	// run for a time and exited with code; nil: it always is.
+	Final func(code int, ran time.Duration) bool
 	// Started is told of every start; nil: nobody is. It must not block.
 	Started func(pid int)
 	// Logger gets starts, ends and pauses; nil: nothing.
@@ -122,7 +122,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		}
 		var exit *exec.ExitError
-		if errors.As(err, &exit) && k.cfg.Final != nil && k.cfg.Final(exit.ExitCode()) {
+		if errors.As(err, &exit) && k.cfg.Final != nil && k.cfg.Final(exit.ExitCode(), time.Since(began)) {
 			return &FinalError{k.cfg.Name, exit.ExitCode()}
 		}
 		pause = k.nextPause(pause, time.Since(began))

@@ -133,7 +133,7 @@ func TestTheEndOfTheContextKills(t *testing.T) {
 }
 
 func TestAFinalCodeEndsTheTrying(t *testing.T) {
-	_, _, done := keep(t, `exit 2`, func(c *Config) { c.Final = func(code int) bool { return code == 2 } })
+	_, _, done := keep(t, `exit 2`, func(c *Config) { c.Final = func(code int, _ time.Duration) bool { return code == 2 } })
 	var final *FinalError
 	require.ErrorAs(t, <-done, &final)
 	assert.Equal(t, 2, final.Code)
@@ -193,7 +193,7 @@ func TestTheChildOfAProgramThatEndedIsKilled(t *testing.T) {
 }
 
 func TestOtherCodesAreNotFinal(t *testing.T) {
-	_, out, done := keep(t, `echo here; exit 1`, func(c *Config) { c.Final = func(code int) bool { return code == 2 } })
+	_, out, done := keep(t, `echo here; exit 1`, func(c *Config) { c.Final = func(code int, _ time.Duration) bool { return code == 2 } })
 	out.wait(t, "here")
 	out.wait(t, "here")
 	select {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -101,7 +102,30 @@ func (a *App) problems(files []string, roles []graph.Role, all bool) ([]graph.Pr
 	if all {
 		roles = append(roles, g.AllRoles()...)
 	}
-	return append(g.Warnings, g.CheckRoles(roles...)...), nil
+	problems := g.CheckRoles(roles...)
+	if len(problems) == 0 {
+		problems = a.trial(g, len(roles) > 0)
+	}
+	return append(g.Warnings, problems...), nil
+}
+
+// trial makes the parts of a graph, which acquires nothing, to see whether that
+// can be done.
+func (a *App) trial(g *graph.Graph, apart bool) []graph.Problem {
+	const anyDir = "run"
+	b := builder{app: a, logs: new(logFlags)}
+	s, err := b.service(g, anyDir, nil)
+	switch {
+	case err != nil:
+	case apart || networked(g):
+		_, err = s.Parts()
+	default:
+		_, err = s.Local()
+	}
+	if err != nil {
+		return []graph.Problem{{Message: strings.TrimPrefix(err.Error(), "cluster: ")}}
+	}
+	return nil
 }
 
 // report prints problems. The error counts those that are no warnings.
@@ -183,7 +207,12 @@ func (a *App) schemaCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "print the JSON Schema of graph files, for editors",
-		Args:  cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("%d arguments are too many: there are none", len(args))
+			}
+			return nil
+		},
 		RunE: func(*cobra.Command, []string) error {
 			_, err := stdout.Write(graph.Schema())
 			return err

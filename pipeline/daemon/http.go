@@ -16,9 +16,8 @@ import (
 
 // Defaults of the command line, where they are not those of the rooms.
 const (
-	defaultListen  = "127.0.0.1:8002"
-	defaultTimeout = 30 * time.Second
-	defaultDrain   = 28 * time.Second // prime_server's
+	defaultListen = "127.0.0.1:8002"
+	defaultDrain  = 28 * time.Second // prime_server's
 )
 
 // httpFlags are the flags about the HTTP front.
@@ -37,7 +36,7 @@ type httpFlags struct {
 
 func defaultHTTP() httpFlags {
 	return httpFlags{
-		timeout:         defaultTimeout,
+		timeout:         httpfront.DefaultTimeout,
 		halfCloseGrace:  httpfront.DefaultHalfCloseGrace,
 		drain:           defaultDrain,
 		maxBody:         httpfront.DefaultMaxBody,

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 // soon is the patience of tests: longer than anything takes.
 const soon = 20 * time.Second
 
+// tick is how often what nobody tells is looked at.
+const tick = 5 * time.Millisecond
+
 // oneStage returns a program whose pipeline is h.
 func oneStage(h pipeline.HandlerFunc) *daemon.App {
 	return &daemon.App{

@@ -46,7 +46,7 @@ func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comman
 			if err := f.check(); err != nil {
 				return err
 			}
-			g, err := a.loadGraph(files, log, f.supervised)
+			g, err := a.loadGraph(files, log, f.supervised || len(f.roles) > 0)
 			if err != nil {
 				return err
 			}

@@ -59,6 +59,10 @@ func (a *App) upCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command
 	return cmd
 }
 
+// calledWrongly reports whether a part cannot run as its file is. A Go program
+// that panics has the same code, but has run for a while.
+func calledWrongly(code int, ran time.Duration) bool { return code == exitUsage && ran < time.Second }
+
 // afterFronts is how long workers and proxies have to end once the fronts have.
 const afterFronts = 10 * time.Second
 
@@ -115,7 +119,7 @@ func (f *upFlags) programs(g *graph.Graph, files []string, b *builder, lost func
 				Command: append(append(command, "--"), files...),
 				Output:  output(role),
 				Grace:   cluster.Drain(g, defaultDrain) + 2*leastStop, // it keeps to the former itself
-				Final:   func(code int) bool { return code == exitUsage },
+				Final:   calledWrongly,
 				Logger:  b.log,
 			})
 			if err != nil {

@@ -16,7 +16,7 @@ func frontKeys() []key[Front] {
 			"endpoint where answers come in"),
 		field("interrupt", endpoints(), func(f *Front) *Endpoint { return &f.Interrupt }, "",
 			"endpoint where workers and proxies hear of clients that left"),
-		field("timeout", span{least: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.Timeout }, "60s",
+		field("timeout", span{least: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.Timeout }, "30s",
 			"how long an answer may take (504), or never"),
 		field("header_timeout", positive, func(f *Front) *time.Duration { return &f.HeaderTimeout }, "10s",
 			"how long a request's head may take once it has begun (408)"),
