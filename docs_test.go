@@ -68,10 +68,12 @@ func TestProtocolShowsTheGoldenFrames(t *testing.T) {
 	assert.Empty(t, shown, "shown without a golden file")
 }
 
-// The README's first stage is the program in examples/greeter.
-func TestReadmeShowsTheGreeter(t *testing.T) {
-	for file, code := range marked(t, "README.md", "file") {
-		assert.Equal(t, read(t, file), code, file)
+// The READMEs' first stages are programs among the examples.
+func TestReadmesShowTheExamples(t *testing.T) {
+	for _, page := range []string{"README.md", "examples/python/README.md"} {
+		for file, code := range marked(t, page, "file") {
+			assert.Equal(t, read(t, file), code, file)
+		}
 	}
 }
 
@@ -218,7 +220,7 @@ func TestOperationsNamesEveryFlag(t *testing.T) {
 func TestLinksLeadSomewhere(t *testing.T) {
 	pages, err := filepath.Glob("*.md")
 	require.NoError(t, err)
-	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md", "bench/*.md"} {
+	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md", "bench/*.md", "examples/*/*.md"} {
 		more, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		pages = append(pages, more...)

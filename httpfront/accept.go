@@ -52,7 +52,11 @@ func (f *Front) admit(nc net.Conn, away chan struct{}) {
 			// The error is the client's, who has been told.
 			_ = f.server.ServeConn(c)
 		})
-		if f.draining.Load() { // since Accept: Shutdown may have missed it
+		// Since Accept; each may have missed it.
+		switch {
+		case f.stopped.Load():
+			c.cut()
+		case f.draining.Load():
 			c.drain()
 		}
 		return

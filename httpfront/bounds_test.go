@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,24 @@ func TestStageRefuses(t *testing.T) {
 	require.NotContains(t, resp.body, "secret")
 	require.Zero(t, r.table.Len())
 	require.Empty(t, r.interrupted)
+}
+
+// A stage that takes nothing for a while does not fill the log.
+func TestRefusedJobsAreLoggedOnceASecond(t *testing.T) {
+	out := &lines{more: make(chan struct{}, 1000)}
+	log := slog.New(slog.NewTextHandler(out, nil))
+	r := start(t, Config{Logger: log}, func(*rig, *loopback.Job) error { return errors.New("no") })
+	c := r.dial()
+	began := time.Now()
+	for range 200 {
+		c.send(get("/"))
+		require.Equal(t, 503, c.read("GET").StatusCode)
+	}
+	most := 1 + int(time.Since(began)/time.Second)
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	require.LessOrEqual(t, strings.Count(out.buf.String(), "job not submitted"), most)
+	require.Contains(t, out.buf.String(), "jobs=1")
 }
 
 func TestMaxConns(t *testing.T) {
@@ -186,14 +205,19 @@ func TestAccessLog(t *testing.T) {
 		c.read("GET")
 	}
 	require.NoError(t, c.Close())
+	c = r.dial()
+	c.send("POST /c HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 20000000\r\n\r\n")
+	c.read("POST")
+	require.NoError(t, c.Close())
 	require.NoError(t, r.Shutdown(t.Context()))
 	wait(t, out.more)
 	got := strings.Split(strings.TrimSpace(out.buf.String()), "\n")
-	require.Len(t, got, 3)
+	require.Len(t, got, 4)
 	const host, stamp = `^127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] `, ` [0-9a-f-]+$`
 	require.Regexp(t, host+`"GET /a\\x22b HTTP/1\.1" 200 9 \d+`+stamp, got[0])
 	require.Regexp(t, host+`"BREW /x HTTP/1\.1" 501 \d+ \d+`+stamp, got[1])
 	require.Regexp(t, host+`"-" 400 \d+ -`+stamp, got[2])
+	require.Regexp(t, host+`"POST /c HTTP/1\.1" 413 \d+ \d+`+stamp, got[3])
 }
 
 // stuck is a writer that blocks until it is released.

@@ -24,6 +24,7 @@ const (
 	DefaultMaxHeaderBytes = 16 << 10
 	DefaultMaxTarget      = 8 << 10
 	DefaultMaxBody        = 10 << 20
+	DefaultMaxReceiving   = 256 << 20
 	DefaultMaxConns       = 10_000
 )
 
@@ -90,6 +91,10 @@ type Config struct {
 	// MaxBody bounds a request's body in bytes, before it is read where its
 	// length is announced (413). Default DefaultMaxBody.
 	MaxBody int
+	// MaxReceiving bounds the bytes of all requests that are being received,
+	// announced lengths included, but for the first 32 KiB of each: more get 503.
+	// Default DefaultMaxReceiving. Those received are the Table's to bound.
+	MaxReceiving int64
 	// MaxConns bounds the open connections; more get 503 and are closed.
 	// Default DefaultMaxConns.
 	MaxConns int
@@ -157,6 +162,7 @@ func (c *Config) Validate() error {
 	bad(c.MaxHeaderBytes < 0, "MaxHeaderBytes", "is negative")
 	bad(c.MaxTarget < 0, "MaxTarget", "is negative")
 	bad(c.MaxBody < 0, "MaxBody", "is negative")
+	bad(c.MaxReceiving < 0, "MaxReceiving", "is negative")
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
 	return errors.Join(errs...)
 }
@@ -172,6 +178,7 @@ func (c Config) withDefaults() Config {
 	c.MaxHeaderBytes = orDefault(c.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	c.MaxTarget = orDefault(c.MaxTarget, DefaultMaxTarget)
 	c.MaxBody = orDefault(c.MaxBody, DefaultMaxBody)
+	c.MaxReceiving = orDefault(c.MaxReceiving, DefaultMaxReceiving)
 	c.MaxConns = orDefault(c.MaxConns, DefaultMaxConns)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -182,7 +189,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func orDefault[T int | time.Duration](v, d T) T {
+func orDefault[T int | int64 | time.Duration](v, d T) T {
 	if v == 0 {
 		return d
 	}

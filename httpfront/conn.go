@@ -32,6 +32,8 @@ type conn struct {
 	first       [firstRead]byte
 	rest        []byte // of first, not yet read by fasthttp
 	read, write deadline
+	received    received
+	asked       uint64    // requests so far
 	active      bool      // a request's first byte has come, its answer has not left
 	timed       bool      // while active: the read deadline is the request's
 	by          time.Time // when the body has to be here; zero: no body yet
@@ -48,7 +50,7 @@ type conn struct {
 }
 
 func newConn(f *Front, nc net.Conn) *conn {
-	return &conn{Conn: nc, front: f, client: hashClient(nc.RemoteAddr())}
+	return &conn{Conn: nc, front: f, client: hashClient(nc.RemoteAddr()), received: received{from: &f.receiving}}
 }
 
 // Read implements net.Conn.
@@ -66,7 +68,12 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.Conn.Read(p)
+	if err := c.received.room(len(p)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	c.received.got += int64(n)
+	return n, err
 }
 
 // setTimed sets the deadline for the rest of the head, or of the body.
@@ -106,6 +113,10 @@ func (c *conn) readFirst(p []byte) (int, error) {
 func changed(nc net.Conn, s fasthttp.ConnState) {
 	if c, ok := nc.(*conn); ok {
 		c.active, c.timed, c.by = s == fasthttp.StateActive, false, time.Time{}
+		c.received.release()
+		if c.active {
+			c.asked++
+		}
 	}
 }
 
@@ -158,6 +169,7 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // Close implements net.Conn: fasthttp calls it once, when it has served.
 func (c *conn) Close() error {
+	c.received.release()
 	if c.lingers && !c.mute {
 		c.mu.Lock()
 		c.idle = true // for drain
@@ -177,12 +189,14 @@ func (c *conn) drain() {
 	}
 }
 
-// cut closes the connection in any case and abandons its request.
+// cut closes the connection in any case and abandons its request, also one that
+// is about to wait.
 func (c *conn) cut() {
 	c.mu.Lock()
 	if c.pending != nil {
 		c.pending.Abandon(loopback.ErrClosed)
 	}
+	c.left = gone
 	c.mu.Unlock()
 	_ = c.Conn.Close()
 }

@@ -90,6 +90,59 @@ func TestShutdownGivesUp(t *testing.T) {
 	require.True(t, r.Draining())
 }
 
+// A hard stop that finds a request between being read and being submitted ends
+// it as well: nobody waits for an answer that has nowhere to go.
+func TestHardStopBeforeTheRequestWaits(t *testing.T) {
+	routing, routed := make(chan struct{}), make(chan struct{})
+	silent := stage(func(*loopback.Job) error { return nil })
+	// A table outlives its front.
+	table, err := loopback.NewTable(loopback.TableConfig{})
+	require.NoError(t, err)
+	f, err := New(Config{Listen: "127.0.0.1:0", Table: table, Timeout: -1, Route: func(*httptext.Request) (Route, error) {
+		close(routing)
+		<-routed
+		return Route{Stage: silent}, nil
+	}})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- f.Run(ctx) }()
+	<-f.Ready()
+	c, err := net.Dial("tcp", f.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	_, err = c.Write([]byte(get("/")))
+	require.NoError(t, err)
+	wait(t, routing)
+	stop()
+	_, err = c.Read(make([]byte, 1))
+	require.Error(t, err)
+	close(routed)
+	require.NoError(t, wait(t, ran))
+	require.Zero(t, table.Len())
+}
+
+// Nor does one forget the connection that was being accepted.
+func TestHardStopWhileAConnectionIsAccepted(t *testing.T) {
+	r := start(t, Config{HeaderTimeout: time.Hour}, echo)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = ln.Close() }()
+	theirs, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = theirs.Close() }()
+	ours, err := ln.Accept()
+	require.NoError(t, err)
+	_, err = theirs.Write([]byte("GET / HTTP/1.1\r\n")) // it is not idle
+	require.NoError(t, err)
+	r.cut()
+	r.admit(ours, nil)
+	require.NoError(t, theirs.SetReadDeadline(time.Now().Add(soon)))
+	_, err = theirs.Read(make([]byte, 1))
+	var timeout net.Error
+	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "%v", err)
+}
+
 func TestRunOnce(t *testing.T) {
 	r := start(t, Config{}, echo)
 	require.ErrorIs(t, r.Run(context.Background()), ErrRan)

@@ -3,12 +3,14 @@ package httpfront
 import (
 	"errors"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 )
 
 // exchange is one request and its answer, on the goroutine of its connection.
@@ -61,6 +63,8 @@ func (x *exchange) serve() error {
 	if err != nil {
 		return err
 	}
+	x.ctx.Request.ReleaseBody(uncounted) // req has its copy, which the table counts
+	x.conn.received.release()
 	route, err := x.route(req)
 	if err != nil {
 		return err
@@ -140,13 +144,27 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	job := &loopback.Job{Info: *info, Payload: req, Size: req.Size()}
 	x.conn.await(p)
 	if err := route.Stage.Submit(job, nil); err != nil {
-		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err)
+		x.front.refused.log(x, err)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
 	x.conn.settled()
 	p.Release()
 	return answer, err
+}
+
+// refused logs jobs that a stage does not take, once a second: that happens under
+// load, or while a proxy is being replaced, and then to every request.
+type refused struct {
+	often rate.Sometimes
+	jobs  atomic.Uint64 // since the last line
+}
+
+func (r *refused) log(x *exchange, err error) {
+	r.jobs.Add(1)
+	r.often.Do(func() {
+		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
+	})
 }
 
 // safe reports whether the method is safe (RFC 9110, section 9.2.1), so that
@@ -204,8 +222,9 @@ func (x *exchange) hangUp() {
 }
 
 // id returns the request's id, as logs and error bodies show it. A request
-// refused before it was registered has one of its connection and its place
-// there.
+// refused before it was registered has one of its connection's number and its
+// place there, which is not fasthttp's: that has none for a request that could
+// not be read.
 func (x *exchange) id() string { return string(x.appendID(nil)) }
 
 // appendID writes a key as its String does, without allocating.
@@ -213,7 +232,9 @@ func (x *exchange) appendID(dst []byte) []byte {
 	if x.key == (wire.Key{}) {
 		dst = appendHex(dst, x.front.cfg.Table.Instance(), 16)
 		dst = append(dst, '-')
-		return appendHex(dst, x.ctx.ID(), 16)
+		dst = appendHex(dst, x.conn.number, 8)
+		dst = append(dst, '-')
+		return appendHex(dst, x.conn.asked, 8)
 	}
 	dst = appendHex(dst, x.key.Instance, 16)
 	dst = append(dst, '-')

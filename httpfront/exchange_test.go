@@ -41,6 +41,10 @@ func TestExchanges(t *testing.T) {
 		{name: "ready", send: "HEAD /ready HTTP/1.1\r\nHost: h\r\n\r\n", method: "HEAD", status: 200},
 		{name: "POST live", send: "POST /live HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", status: 405, header: http.Header{"Allow": {"GET, HEAD"}}},
 		{name: "HTTP/2.0", send: "GET / HTTP/2.0\r\nHost: h\r\n\r\n", status: 505, closed: true},
+		{name: "HTTP/3.0", send: "GET / HTTP/3.0\r\nHost: h\r\n\r\n", status: 505, closed: true},
+		{name: "HTTP/1.2", send: "GET / HTTP/1.2\r\nHost: h\r\n\r\n", status: 505, closed: true},
+		{name: "HTTP/x", send: "GET / HTTP/x\r\nHost: h\r\n\r\n", status: 400, closed: true},
+		{name: "http/1.1", send: "GET / http/1.1\r\nHost: h\r\n\r\n", status: 400, closed: true},
 		{name: "no request", send: "hello\r\n\r\n", status: 400, closed: true},
 		{name: "no host", send: "GET / HTTP/1.1\r\n\r\n", status: 400, closed: true},
 		{name: "folded", send: "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", status: 400, closed: true},
@@ -90,8 +94,47 @@ func TestExpectContinue(t *testing.T) {
 	require.Equal(t, "POST / abc", c.read("POST").body)
 
 	c.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n")
-	require.Equal(t, 413, c.read("POST").StatusCode)
+	early := c.read("POST")
 	c.closed()
+	c = r.dial()
+	c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n")
+	late := c.read("POST")
+	c.closed()
+	for _, resp := range []reply{early, late} {
+		require.Equal(t, 413, resp.StatusCode)
+		require.True(t, resp.Close)
+		require.Equal(t, "the request's body is too large (request "+resp.Header.Get("X-Request-Id")+")", resp.body)
+	}
+}
+
+// Every request has an id of its own, also one that could not be read.
+func TestRequestIDs(t *testing.T) {
+	r := start(t, Config{MaxBody: 100}, echo)
+	seen := make(map[string]bool)
+	for range 2 {
+		for _, text := range []string{
+			"hello\r\n\r\n",
+			"GET / HTTP/x\r\nHost: h\r\n\r\n",
+			"BREW / HTTP/1.1\r\nHost: h\r\n\r\n",
+			get("/") + "hello\r\n\r\n",
+			"BREW / HTTP/1.1\r\nHost: h\r\n\r\n" + "BREW / HTTP/1.1\r\nHost: h\r\n\r\n",
+			"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n",
+		} {
+			c := r.dial()
+			for range strings.Count(text, "\r\n\r\n") {
+				c.send(text[:strings.Index(text, "\r\n\r\n")+4])
+				text = text[strings.Index(text, "\r\n\r\n")+4:]
+				resp := c.read("GET")
+				if id := resp.Header.Get("X-Request-Id"); resp.StatusCode != 200 {
+					require.Contains(t, resp.body, "(request "+id+")")
+					require.Regexp(t, `^[0-9a-f]{16}-[0-9a-f]{8}-[0-9a-f]{8}$`, id)
+					require.False(t, seen[id], "%s has the id of another one", id)
+					seen[id] = true
+				}
+			}
+			_ = c.Close()
+		}
+	}
 }
 
 func TestInfo(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 )
 
 // ErrRan is returned by the second Run of a Front: it serves once.
@@ -31,12 +32,15 @@ type Front struct {
 	server *fasthttp.Server
 	access *accessLog // nil: off
 
-	conns    registry
-	watcher  *watcher
-	epoch    time.Time // what the connections' clocks count from
-	draining atomic.Bool
-	ready    chan struct{} // closed when serving
-	done     chan struct{} // closed when Run has ended
+	conns     registry
+	receiving receiving
+	refused   refused
+	watcher   *watcher
+	epoch     time.Time // what the connections' clocks count from
+	draining  atomic.Bool
+	stopped   atomic.Bool   // hard
+	ready     chan struct{} // closed when serving
+	done      chan struct{} // closed when Run has ended
 
 	mu       sync.Mutex // guards the fields below
 	started  bool
@@ -50,8 +54,9 @@ func New(cfg Config) (*Front, error) {
 	}
 	cfg = cfg.withDefaults()
 	f := &Front{
-		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
-		ready: make(chan struct{}), done: make(chan struct{}),
+		cfg: cfg, log: cfg.Logger, epoch: time.Now(), receiving: receiving{limit: cfg.MaxReceiving},
+		refused: refused{often: rate.Sometimes{Interval: time.Second}},
+		ready:   make(chan struct{}), done: make(chan struct{}),
 	}
 	f.conns.open = make(map[uint64]*conn)
 	if cfg.AccessLog != nil {
@@ -204,6 +209,7 @@ func (f *Front) drain() bool {
 // cut is the hard stop.
 func (f *Front) cut() {
 	f.drain()
+	f.stopped.Store(true)
 	f.conns.each((*conn).cut)
 }
 

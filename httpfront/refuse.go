@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/valyala/fasthttp"
@@ -31,6 +32,9 @@ func (x *exchange) refuse(err error) {
 // are reset: nothing but the error is known of them.
 func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn)}
+	if x.conn.received.full { // fasthttp does not hand every error on as it was
+		err = errReceiving
+	}
 	x.refuse(err)
 	x.conn.lingers = true
 	if f.access != nil {
@@ -49,11 +53,13 @@ func (f *Front) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig
 // expect decides on a request that waits for leave to send its body (RFC 9110,
 // section 10.1.1): one that is too large need not be sent.
 func (f *Front) expect(ctx *fasthttp.RequestCtx) int {
-	if ctx.Request.Header.ContentLength() > f.cfg.MaxBody {
-		ctx.Conn().(*conn).lingers = true
-		return fasthttp.StatusRequestEntityTooLarge
+	if ctx.Request.Header.ContentLength() <= f.cfg.MaxBody {
+		return fasthttp.StatusContinue
 	}
-	return fasthttp.StatusContinue
+	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: time.Now()}
+	defer x.end()
+	x.refuse(fasthttp.ErrBodyTooLarge)
+	return ctx.Response.StatusCode()
 }
 
 // health answers the liveness and readiness paths, and reports whether the

@@ -123,20 +123,20 @@ func NewPublisher(endpoint string, o transport.Options) (*Publisher, error) {
 // Run binds, serves until ctx ends, and joins what it started. It may run once.
 func (p *Publisher) Run(ctx context.Context) error { return p.run(ctx, ignore{}) }
 
-// Interrupt publishes key to every subscriber; it does nothing before Ready.
-func (p *Publisher) Interrupt(key wire.Key) {
-	if l := p.listener.Load(); l != nil {
-		l.Publish(transport.Message{wire.AppendInterrupt(nil, key)})
-	}
-}
-
-// Flush waits until every key has reached the kernel or been given up, or ctx
-// ends. It needs Run to be running.
+// Flush waits until every interrupt has reached the kernel, or ctx ends. It does
+// nothing before Ready.
 func (p *Publisher) Flush(ctx context.Context) error {
 	if l := p.listener.Load(); l != nil {
 		return l.Flush(ctx)
 	}
 	return nil
+}
+
+// Interrupt publishes key to every subscriber; it does nothing before Ready.
+func (p *Publisher) Interrupt(key wire.Key) {
+	if l := p.listener.Load(); l != nil {
+		l.Publish(transport.Message{wire.AppendInterrupt(nil, key)})
+	}
 }
 
 // ignore is the handler of sockets on which nothing is received.

@@ -14,16 +14,17 @@ import (
 // known, over as many connections as that takes. It is safe for concurrent use;
 // the handler of its dialer tells it PeerUp and PeerDown.
 type line struct {
-	dialer *transport.Dialer
-	resend int           // how often a message that got lost is sent again
-	up     atomic.Bool   // connected
-	open   atomic.Int64  // messages whose fate is not known
-	empty  chan struct{} // holds a token once open has become 0
+	dialer   *transport.Dialer
+	endpoint string
+	resend   int           // how often a message that got lost is sent again
+	up       atomic.Bool   // connected
+	open     atomic.Int64  // messages whose fate is not known
+	empty    chan struct{} // holds a token once open has become 0
 }
 
 // dial makes the line's dialer; it acquires nothing.
 func (l *line) dial(endpoint string, o transport.Options, h transport.Handler) (err error) {
-	l.empty = make(chan struct{}, 1)
+	l.endpoint, l.empty = endpoint, make(chan struct{}, 1)
 	l.dialer, err = transport.NewDialer(endpoint, o, h)
 	return err
 }

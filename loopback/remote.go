@@ -16,13 +16,16 @@ import (
 // is a Stage and safe for concurrent use.
 type Remote struct {
 	line
-	table *Table // told of jobs that got lost; nil in workers
+	table *Table           // told of jobs that got lost; nil in workers
+	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 
 	draining atomic.Bool // what the last status said
 
-	mu    sync.Mutex // guards the fields below
-	state RemoteState
-	prime bool // what is known, or was known last, of the workers' kind
+	mu     sync.Mutex // guards the fields below, and changes of up
+	state  RemoteState
+	prime  bool    // what is known, or was known last, of the workers' kind
+	waits  backlog // a front's jobs, while the proxy is away
+	ending bool    // Run is about to end
 }
 
 // RemoteState is what is known of a stage's proxy.
@@ -35,19 +38,36 @@ type RemoteState struct {
 
 // NewRemote validates and acquires nothing. Jobs may be submitted before and
 // while it runs: they wait in a bounded queue for the proxy. A front's table is
-// told of jobs submitted without a Notifier that got lost on their way; nil
-// where others submit.
+// told of jobs submitted without a Notifier that got lost on their way, and asked
+// for which of those that wait there is still somebody to wait for them; nil where
+// others submit.
 func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, error) {
 	o.Socket = transport.Dealer
-	r := &Remote{table: table}
+	r := &Remote{table: table, waits: backlog{limits: o.Queue.WithDefaults()}}
 	if err := r.dial(endpoint, o, r); err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
 	}
 	return r, nil
 }
 
-// Run keeps the connection until ctx ends, and joins what it started.
-func (r *Remote) Run(ctx context.Context) error { return r.dialer.Run(ctx) }
+// FitForPrime has f look at jobs that waited when the proxy that comes is
+// prime_server's, which could not be known before: f makes a job fit for it, or
+// says why it cannot be sent, which ends its request. f must not block. Call it
+// before Run.
+func (r *Remote) FitForPrime(f func(*Job) error) { r.fit = f }
+
+// Run keeps the connection until ctx ends, and joins what it started. Of jobs that
+// wait then nobody is told.
+func (r *Remote) Run(ctx context.Context) error {
+	err := r.dialer.Run(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ending = true
+	for range r.waits.take() {
+		r.settle()
+	}
+	return err
+}
 
 // Flush waits until every job has reached the kernel or got lost, or ctx ends. It
 // needs Run to be running.
@@ -60,10 +80,65 @@ func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
 	if r.table != nil && r.draining.Load() {
 		return ErrStageDraining
 	}
-	if sent == nil && r.table != nil {
-		sent = &onItsWay{r.table, job.Info}
+	if sent != nil || r.table == nil {
+		return r.send(&job.Info, job.Payload.Frames(), sent)
 	}
-	return r.send(&job.Info, job.Payload.Frames(), sent)
+	if held, err := r.hold(job); held || err != nil {
+		return err
+	}
+	return r.sendOpen(job)
+}
+
+// hold keeps a front's job if the proxy is away, and reports whether it was.
+func (r *Remote) hold(job *Job) (held bool, err error) {
+	if r.up.Load() {
+		return false, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.up.Load() || r.ending {
+		return false, nil
+	}
+	dropped, ok := r.waits.add(job, r.isOpen)
+	for range dropped {
+		r.settle()
+	}
+	if !ok {
+		return false, &transport.QueueFullError{Peer: r.endpoint, Count: len(r.waits.jobs), Bytes: r.waits.bytes}
+	}
+	r.open.Add(1)
+	return true, nil
+}
+
+// isOpen reports whether somebody waits for a job.
+func (r *Remote) isOpen(job *Job) bool { return r.table.isOpen(&job.Info) }
+
+// sendOpen sends a front's job, for which somebody waits.
+func (r *Remote) sendOpen(job *Job) error {
+	return r.send(&job.Info, job.Payload.Frames(), &onItsWay{r.table, job.Info})
+}
+
+// release sends what was held back and is still waited for, to a proxy that may
+// be prime_server's. The caller holds the lock.
+func (r *Remote) release(prime bool) {
+	for _, job := range r.waits.take() {
+		if r.isOpen(job) {
+			r.sendLate(job, prime)
+		}
+		r.settle()
+	}
+}
+
+func (r *Remote) sendLate(job *Job, prime bool) {
+	if prime && r.fit != nil {
+		if err := r.fit(job); err != nil {
+			r.table.fail(&job.Info, err)
+			return
+		}
+	}
+	if r.sendOpen(job) != nil { // what waits here fits the queue, if that was empty
+		r.table.Lost(&job.Info)
+	}
 }
 
 // onItsWay waits for a front's job to reach the kernel.
@@ -102,11 +177,12 @@ func (r *Remote) Prime() bool {
 func (r *Remote) PeerUp(p *transport.Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.up.Store(true)
 	r.state = RemoteState{Connected: true, Butterfly: p.Instance() != 0}
 	if !r.state.Butterfly {
 		r.prime = true
 	}
+	r.release(!r.state.Butterfly)
+	r.up.Store(true)
 }
 
 // PeerDown implements transport.Handler.

@@ -68,8 +68,8 @@ type Stats struct {
 // Table holds the open requests of one front. It is safe for concurrent use.
 //
 // Every request opened ends exactly once: by the first answer, its deadline,
-// its client's leaving, or a hard stop. In the last three cases the table's
-// interrupters are told its key.
+// its client's leaving, or a hard stop. In the last three cases, and in the first
+// if the request was scattered, the table's interrupters are told its key.
 type Table struct {
 	cfg   TableConfig
 	told  []Interrupter
@@ -193,10 +193,12 @@ func (t *Table) watch(p *Pending) {
 }
 
 // Answer ends the request that a's info frame names. If it is not open any
-// more, or never was here, the answer is counted and dropped. It never fails.
+// more, or never was here, the answer is counted and dropped. Where parts of the
+// request may still be worked on, they are interrupted. It never fails.
 func (t *Table) Answer(a Answer, sent transport.Notifier) error {
 	t.mu.Lock()
-	if p := t.find(&a.Info); p != nil {
+	p := t.find(&a.Info)
+	if p != nil {
 		p.answer = a
 		t.stats.Answered++
 		t.end(p, nil)
@@ -204,6 +206,9 @@ func (t *Table) Answer(a Answer, sent transport.Notifier) error {
 		t.stats.Late++
 	}
 	t.mu.Unlock()
+	if p != nil && a.Info.Extended && a.Info.Flags.Has(wire.Scattered) {
+		t.interrupt(a.Info.Key())
+	}
 	if sent != nil {
 		sent.Sent(nil)
 	}

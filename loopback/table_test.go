@@ -70,6 +70,24 @@ func TestFirstAnswerWins(t *testing.T) {
 	assert.Zero(t, table.Len())
 }
 
+// The parts of a scattered request that are still worked on are stopped by the
+// answer, once.
+func TestAnswersStopTheOtherParts(t *testing.T) {
+	table, heard := newTable(t, loopback.TableConfig{})
+	p := open(t, table, loopback.Ask{})
+	info := *p.Info()
+	info.Flags |= wire.Scattered
+	require.NoError(t, table.Answer(answer(info, "first"), nil))
+	require.NoError(t, table.Answer(answer(info, "second"), nil))
+	_, err := p.Wait()
+	require.NoError(t, err)
+	assert.Equal(t, []wire.Key{info.Key()}, heard.all())
+	forged := info
+	forged.ID++
+	require.NoError(t, table.Answer(answer(forged, "nobody asked"), nil))
+	assert.Len(t, heard.all(), 1)
+}
+
 func TestForgedAnswersAreDropped(t *testing.T) {
 	table, _ := newTable(t, loopback.TableConfig{})
 	p := open(t, table, loopback.Ask{})

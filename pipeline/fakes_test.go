@@ -25,16 +25,24 @@ func (*oneJob) Hold([]byte) {}
 func (*oneJob) Sent(error)  {}
 func (*oneJob) Leave()      {}
 
-// collect is a loopback that keeps the answers. It tells the fates in fates
-// for the first ones, success for the rest.
+// collect is a loopback that keeps the answers. It refuses the first ones with
+// the errors in refuse. It tells the fates in fates for the first ones that it
+// takes, success for the rest.
 type collect struct {
-	mu    sync.Mutex // guards got and fates
-	got   []loopback.Answer
-	fates []error
+	mu     sync.Mutex // guards the fields below
+	refuse []error
+	got    []loopback.Answer
+	fates  []error
 }
 
 func (c *collect) Answer(a loopback.Answer, sent transport.Notifier) error {
 	c.mu.Lock()
+	if len(c.refuse) > 0 {
+		defer c.mu.Unlock()
+		err := c.refuse[0]
+		c.refuse = c.refuse[1:]
+		return err
+	}
 	c.got = append(c.got, a)
 	var fate error
 	if len(c.fates) > 0 {

@@ -41,8 +41,20 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 	}
 	if err != nil {
 		s.failed.Add(1)
-		s.answer(job.Info, c, s.failure(c, err))
+		s.fail(job, c, s.failure(c, err))
 	}
+}
+
+// fail tells the client of an error, or, of a part for which others may make up,
+// the join.
+func (s *slot) fail(job *loopback.Job, c *call, r *Response) {
+	if s.joinOf(&job.Info) != nil {
+		s.hold(c, loopback.Answer{}, job.Info)
+		if s.failPart(&job.Info, c, r.Status, string(r.Body)) {
+			return
+		}
+	}
+	s.answer(job.Info, c, r)
 }
 
 func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
@@ -58,6 +70,8 @@ func (s *slot) settle(job *loopback.Job, c *call, r Result) error {
 		return nil
 	case forwarded:
 		return s.forward(job, c, r)
+	case scattered:
+		return s.scatter(job, c, r.scattering)
 	default:
 		return errNoResult
 	}
@@ -140,11 +154,16 @@ func (s *slot) settled(c *call, err error) {
 	}
 }
 
+// send hands an answer over; where it finds no room, one that needs less.
 func (s *slot) send(c *call, a loopback.Answer) {
 	err := s.pool.cfg.Loopback.Answer(a, c)
-	if errors.As(err, new(*transport.LimitError)) {
+	switch {
+	case errors.As(err, new(*transport.LimitError)):
 		s.pool.log.Error("answer too large", "request_id", a.Info.RequestID(), "err", err)
 		err = s.pool.cfg.Loopback.Answer(s.instead(c, a.Info, 500, "the answer is too large"), c)
+	case errors.Is(err, transport.ErrQueueFull):
+		s.pool.lost.Do(func() { s.pool.log.Error("answer lost", "request_id", a.Info.RequestID(), "err", err) })
+		err = s.pool.cfg.Loopback.Answer(s.instead(c, a.Info, 503, "the answer found no room on its way back"), c)
 	}
 	if err != nil {
 		s.giveUp(c, &a.Info, err)
@@ -154,25 +173,33 @@ func (s *slot) send(c *call, a loopback.Answer) {
 // Sent implements transport.Notifier: it hears the fate of the outcome. One that
 // waits for a front or proxy to come back does not hold the slot; of such a one
 // it hears again if it gets lost. A job that may have been lost is not sent
-// again: its client is told, which does no harm if it was not lost after all. Of
-// an answer that cannot be delivered the client is told too: it may be the
-// answer itself that costs the connection.
+// again: its client is told, which does no harm if it was not lost after all; or
+// first the join, of a part for which others may make up. Of an answer that
+// cannot be delivered the client is told too: it may be the answer itself that
+// costs the connection.
 func (c *call) Sent(err error) {
 	s := c.slot
 	if err == nil || errors.Is(err, transport.ErrWaiting) {
 		s.settled(c, err)
 		return
 	}
+	closed := errors.Is(err, transport.ErrClosed)
 	c.outcome.Lock()
 	job, told, info := c.answer.Payload == nil, c.told, c.info
-	c.told = true
+	part := job && !c.failed && !closed && s.joinOf(&info) != nil
+	if part {
+		c.failed = true
+	} else {
+		c.told = true
+	}
 	c.outcome.Unlock()
 	switch {
-	case told, errors.Is(err, transport.ErrClosed):
+	case part && s.failPart(&info, c, 502, lostReason):
+	case told, closed:
 		s.giveUp(c, &info, err)
 	case job:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
-		s.send(c, s.instead(c, info, 502, "the job was lost between two stages"))
+		s.send(c, s.instead(c, info, 502, lostReason))
 	default:
 		s.pool.log.Warn("answer cannot be delivered", "request_id", info.RequestID(), "err", err)
 		s.send(c, s.instead(c, info, 502, "the answer could not be delivered"))
@@ -208,7 +235,7 @@ func (s *slot) failure(c *call, err error) *Response {
 		log.Error("job too large to be forwarded")
 		return errorResponse(500, "the job is too large for the next stage (request "+id+")")
 	case errors.Is(err, errBusy):
-		log.Warn("job not forwarded")
+		s.pool.busy.Do(func() { log.Warn("job not forwarded") })
 		return errorResponse(503, "the next stage is busy (request "+id+")")
 	case c.ctx.ended.Load() && errors.Is(err, context.DeadlineExceeded):
 		return errorResponse(504, "the request took too long (request "+id+")")

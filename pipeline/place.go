@@ -183,10 +183,10 @@ func (p *place) tell() {
 		b := wire.Beat{Slot: uint16(p.number), Worker: p.link.instance, Done: p.done, Withdraw: p.leaving}
 		m = append(m, b.AppendTo(nil))
 	}
-	if err := to.Send(m, nil); err != nil {
-		if !errors.Is(err, transport.ErrPeerGone) { // which is said elsewhere
-			p.link.log.Error("beat lost", "slot", p.number, "peer", to.Remote(), "err", err)
-		}
+	if err := to.Send(m, nil); errors.Is(err, transport.ErrPeerGone) {
+		to.Close(err) // PeerDown is about to tell of it
+	} else if err != nil {
+		p.link.log.Error("beat lost", "slot", p.number, "peer", to.Remote(), "err", err)
 		to.Close(err) // its successor is told anew
 	}
 }

@@ -61,8 +61,10 @@ type Pool struct {
 	cfg   PoolConfig
 	log   *slog.Logger
 	slots []*slot
+	joins map[uint32]loopback.Stage // next stages by the hashes of their names
 	heard heard
 	lost  rate.Sometimes // log lines about answers that nobody took
+	busy  rate.Sometimes // and about next stages that take no job
 }
 
 // PoolStats counts a pool's work since it was made.
@@ -82,11 +84,17 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Slots == 0 {
 		cfg.Slots = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}}
+	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}, busy: rate.Sometimes{Interval: time.Second}}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.log = p.log.With("stage", cfg.Stage)
+	p.joins = make(map[uint32]loopback.Stage, len(cfg.Next))
+	for name, stage := range cfg.Next {
+		if name != "" {
+			p.joins[wire.StageHash(name)] = stage
+		}
+	}
 	for n := range cfg.Slots {
 		p.slots = append(p.slots, &slot{pool: p, place: cfg.Slot(n)})
 	}

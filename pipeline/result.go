@@ -25,11 +25,12 @@ type Field = httptext.Field
 // Result is what a handler made of its job. The zero Result is none: a handler
 // that returns it without an error has failed.
 type Result struct {
-	kind     resultKind
-	stage    string
-	frames   [][]byte
-	response *Response
-	beat     []byte
+	kind       resultKind
+	stage      string
+	frames     [][]byte
+	response   *Response
+	beat       []byte
+	scattering *scattering
 }
 
 type resultKind uint8
@@ -38,6 +39,7 @@ const (
 	noResult resultKind = iota
 	forwarded
 	replied
+	scattered
 )
 
 // Forward sends frames, at least one, to another stage, or to the same again.

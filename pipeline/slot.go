@@ -38,6 +38,7 @@ type call struct {
 
 	outcome sync.Mutex      // guards the fields below
 	told    bool            // the client is told that it got lost
+	failed  bool            // the join is told so, of a part
 	answer  loopback.Answer // what was handed over last; without a payload: the job, to another stage
 	info    wire.Info       // its info frame
 }
@@ -71,7 +72,7 @@ func (s *slot) do(job *loopback.Job) {
 		c.ctx.deadline = d.Add(s.pool.cfg.ClockSkew)
 	}
 	c.job = Job{stage: s.pool.cfg.Stage, info: &job.Info, payload: job.Payload}
-	if len(job.Payload.Frames()) == 0 {
+	if f, plain := job.Payload.(wire.Frames); plain && len(f) == 0 {
 		s.deliver(job, c, Result{}, &StatusError{Status: 400, Message: "a job has at least one frame behind its info"})
 		return
 	}

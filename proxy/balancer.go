@@ -30,12 +30,18 @@ type BalancerConfig struct {
 	// the text of a *LoopError, which shows others as hashes. It is not copied.
 	Names map[uint32]string
 	// MaxQueue bounds the jobs that wait, for jobs that come straight from a
-	// front; 0: no bound. Jobs between stages are never refused: pools that
+	// front; 0: no bound. Parts of scattered jobs that wait for their turn to be
+	// queued do not count. Jobs between stages are never refused: pools that
 	// forward into their own full queue would deadlock, and what the fronts
 	// admitted bounds them.
 	MaxQueue int
 	// MaxQueueBytes bounds the payload bytes that wait, likewise; 0: no bound.
 	MaxQueueBytes int64
+	// Weights are the shares of the priority classes, by a job's priority: while
+	// jobs of all wait, a class of weight 8 beside one of 1 gets eight turns of
+	// nine. A job of a class beyond is one of the last class. nil:
+	// DefaultWeights.
+	Weights []int
 	// Skew is added to deadlines: wire.ClockSkew where they were set by the
 	// clock of another machine, 0 where it was this process's own.
 	Skew time.Duration
@@ -66,8 +72,13 @@ type Assignment struct {
 // socket or lock: its owner serializes the calls, and does what they return.
 // In steady state no call allocates, but for jobs that go in cycles.
 //
-// Jobs are first in, first out. A slot has at most one job. After calls of
-// Idle, Submit and Requeue the owner calls Next until there is nothing more.
+// Jobs that wait take turns: the priority classes by their weights, and the
+// clients within a class; those of one client are first in, first out. A slot
+// has at most one job. After calls of
+// Idle, Withdraw, Leave, Submit and Requeue the owner calls Next until there is
+// nothing more. Of the parts of a scattered job at most as many as it asks for
+// are queued or held at a time; one that is given back counts, but is not held
+// back for that.
 type Balancer struct {
 	cfg        BalancerConfig
 	counter    counter
@@ -83,7 +94,10 @@ type Balancer struct {
 
 // NewBalancer returns a Balancer without jobs and slots.
 func NewBalancer(c BalancerConfig) *Balancer {
-	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds()}}
+	if len(c.Weights) == 0 {
+		c.Weights = DefaultWeights()
+	}
+	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds(), order: order{weights: c.Weights}}}
 }
 
 // Join makes a slot, which gets nothing before it is Idle.
@@ -138,6 +152,7 @@ func (b *Balancer) free(s *Slot) {
 	if s.kind == Prime {
 		s.maybe = s.held.job
 	}
+	b.queue.crowds.leave(s.held.crowd)
 	s.held = holding{}
 	b.held--
 	b.done++
@@ -171,37 +186,40 @@ func (b *Balancer) full(job *loopback.Job) error {
 	if waiting < 0 {
 		return nil
 	}
-	bytes := b.queue.bytes + int64(job.Size)
+	bytes := b.queue.bytes + b.queue.crowds.bytes
 	if b.cfg.MaxQueue > 0 && waiting >= b.cfg.MaxQueue ||
-		b.cfg.MaxQueueBytes > 0 && bytes > b.cfg.MaxQueueBytes {
-		return &QueueFullError{Jobs: waiting, Bytes: b.queue.bytes}
+		b.cfg.MaxQueueBytes > 0 && bytes+int64(job.Size) > b.cfg.MaxQueueBytes {
+		return &QueueFullError{Jobs: waiting, Bytes: bytes}
 	}
 	return nil
 }
 
-// Requeue puts a job that was in the stage already before all others, whatever
-// the bounds are.
+// Requeue gives a job that was in the stage already the next turn of its class,
+// whatever the bounds are.
 func (b *Balancer) Requeue(job *loopback.Job) { b.queue.pushFront(job) }
 
 // Next takes the next assignment while both a job and an idle slot exist. Jobs
 // whose deadline has passed at now come out without a slot. The zero time is
 // before all deadlines: a caller that knows of none need not ask the clock.
 func (b *Balancer) Next(now time.Time) (Assignment, bool) {
-	e := b.queue.first
-	if e == nil {
+	if len(b.queue.crowds.ready) > 0 {
+		b.queue.admit()
+	}
+	if b.queue.first == nil {
 		return Assignment{}, false
 	}
 	if b.idle.first == nil {
 		b.queue.settle()
 		return Assignment{}, false
 	}
+	e := b.queue.head()
 	if e.deadline != 0 && e.late(now.UnixMicro()) {
-		return Assignment{Job: b.queue.remove(e)}, true
+		return Assignment{Job: b.queue.drop(e)}, true
 	}
 	s := b.pick(e.job)
 	b.idle.remove(s)
 	s.idle = false
-	s.held.key = e.key
+	s.held.key, s.held.crowd = e.key, e.crowd
 	s.held.job = b.queue.remove(e)
 	b.held++
 	return Assignment{Slot: s, Job: s.held.job}, true
@@ -210,6 +228,7 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 // Revoke undoes an assignment that could not be carried out: the job is queued
 // again before all others, and the slot gets nothing before its next beat.
 func (b *Balancer) Revoke(a Assignment) {
+	b.queue.crowds.leave(a.Slot.held.crowd)
 	a.Slot.held = holding{}
 	b.held--
 	b.queue.pushFront(a.Job)
@@ -218,6 +237,7 @@ func (b *Balancer) Revoke(a Assignment) {
 // Decline undoes an assignment of a job that the slot must not get: the job is
 // the caller's, and the slot is idle again, before all others.
 func (b *Balancer) Decline(a Assignment) {
+	b.queue.crowds.leave(a.Slot.held.crowd)
 	a.Slot.held = holding{}
 	b.held--
 	a.Slot.idle = true
@@ -265,6 +285,7 @@ func (b *Balancer) Leave(s *Slot) (lost []*loopback.Job) {
 	}
 	if s.held.job != nil {
 		lost = append(lost, s.held.job)
+		b.queue.crowds.leave(s.held.crowd)
 		b.held--
 	}
 	if s.idle {
@@ -281,19 +302,13 @@ func (b *Balancer) Leave(s *Slot) (lost []*loopback.Job) {
 }
 
 // Clear removes all queued jobs and returns them, first in first.
-func (b *Balancer) Clear() []*loopback.Job {
-	jobs := make([]*loopback.Job, 0, b.queue.length)
-	for b.queue.first != nil {
-		jobs = append(jobs, b.queue.remove(b.queue.first))
-	}
-	return jobs
-}
+func (b *Balancer) Clear() []*loopback.Job { return b.queue.clear() }
 
-// Queued returns how many jobs wait.
-func (b *Balancer) Queued() int { return b.queue.length }
+// Queued returns how many jobs wait, parts that are parked included.
+func (b *Balancer) Queued() int { return b.queue.length + b.queue.crowds.parked }
 
 // Quiet reports whether no job waits and no slot holds one for certain.
-func (b *Balancer) Quiet() bool { return b.queue.length == 0 && b.held == 0 }
+func (b *Balancer) Quiet() bool { return b.Queued() == 0 && b.held == 0 }
 
 // Done returns how many jobs have ended with a beat.
 func (b *Balancer) Done() uint64 { return b.done }
@@ -305,6 +320,6 @@ func (b *Balancer) Status() wire.Status {
 		Prime:  b.prime > 0,
 		Slots:  uint32(b.heard),
 		Idle:   uint32(b.idle.length),
-		Queued: uint32(b.queue.length),
+		Queued: uint32(b.Queued()),
 	}
 }

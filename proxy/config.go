@@ -99,3 +99,10 @@ func (c Config) options(count int) transport.Options {
 	o.Logger = c.Logger
 	return o
 }
+
+// gatherer returns the configuration of the stage's Gatherer: a joined job has
+// to fit one message, whose frames a worker takes.
+func (c Config) gatherer() GathererConfig {
+	limit := c.Transport.Limits.WithDefaults().MaxFrame
+	return GathererConfig{Stage: c.Stage, Skew: c.Balancer.Skew, MaxBytes: max(1, limit-wire.MaxInfo)}
+}

@@ -14,8 +14,8 @@ import (
 type envelope struct {
 	loopback.Job
 	message transport.Message // as it came; render replaces the first frame
-	arrival uint64            // running number, by which jobs that come back are ordered
-	room    [96]byte
+	arrival uint64            // running number of those queued, by which jobs that come back are ordered
+	room    [112]byte
 }
 
 // Frames implements wire.Payload.
@@ -45,6 +45,13 @@ func open(m transport.Message) (e *envelope, info wire.Info, key bool, err error
 	e = &envelope{message: m}
 	e.Info, e.Payload, e.Size = info, e, wire.Frames(m[1:]).Size()
 	return e, info, true, nil
+}
+
+// enclose makes a message of a job that was made here.
+func enclose(job *loopback.Job) *envelope {
+	e := &envelope{Job: *job, message: append(transport.Message{nil}, job.Payload.Frames()...)}
+	e.Payload = e
+	return e
 }
 
 // nameable says why a job cannot name a butterfly worker's slot, if so: the

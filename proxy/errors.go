@@ -19,6 +19,12 @@ var (
 	ErrUnfit = errors.New("proxy: the request is not for prime_server's workers")
 	// ErrLoop matches every *LoopError.
 	ErrLoop = errors.New("proxy: too many stages entered")
+	// ErrPart matches every *PartError.
+	ErrPart = errors.New("proxy: a part of the job failed")
+	// ErrMissing matches every *MissingError.
+	ErrMissing = errors.New("proxy: parts of the job are missing")
+	// ErrJoinedSize matches every *JoinedSizeError.
+	ErrJoinedSize = errors.New("proxy: the parts of the job are too large together")
 	// ErrMessage matches every *MessageError.
 	ErrMessage = errors.New("proxy: bad message")
 	// ErrRunning is returned by a second call of Run.
@@ -41,7 +47,7 @@ func (e *QueueFullError) Is(target error) bool { return target == ErrQueueFull }
 
 // MessageError says why a message was not taken for a job or a beat.
 type MessageError struct {
-	What string // "job" or "beat"
+	What string // "job", "part" or "beat"
 	Err  error
 }
 
@@ -87,6 +93,8 @@ var refusalTable = []struct {
 	status int
 	reason string
 }{
+	{ErrMissing, 504, "parts of the job did not come in time"},
+	{ErrJoinedSize, 500, "the parts of the job are too large together"},
 	{ErrMessage, 400, "the job is malformed"},
 	{ErrQueueFull, 503, "the stage is overloaded"},
 	{ErrClosed, 503, "the stage is shutting down"},
@@ -99,9 +107,15 @@ var refusalTable = []struct {
 // a stage's error: the one table for it, of this package's errors. Others are
 // 500.
 func Refusal(err error) (status int, reason string) {
-	var loop *LoopError
-	if errors.As(err, &loop) {
+	var (
+		loop *LoopError
+		part *PartError
+	)
+	switch {
+	case errors.As(err, &loop):
 		return 508, loop.Reason()
+	case errors.As(err, &part):
+		return part.Status, part.Reason
 	}
 	for _, r := range refusalTable {
 		if errors.Is(err, r.err) {

@@ -18,10 +18,11 @@ type LocalConfig struct {
 	// is 0 where all fronts are in this process.
 	Balancer BalancerConfig
 	// Refuse is given jobs that the stage took and no slot will get, with
-	// ErrExpired, ErrClosed or a *LoopError. It is called without locks held, on
-	// the goroutine that noticed. Nil: they are dropped, which is right where
-	// the front's table sees to deadlines itself and is closed first, and
-	// hops and visits have no bounds.
+	// ErrExpired, ErrClosed, a *LoopError, or one of a Gatherer's errors. It is
+	// called without locks held, on the goroutine that noticed. Nil: they are
+	// dropped, which is right where the front's table sees to deadlines itself
+	// and is closed first, hops and visits have no bounds, and no parts are
+	// joined.
 	Refuse func(job *loopback.Job, err error)
 	// Logger gets jobs that went around too often; nil: nothing.
 	Logger *slog.Logger
@@ -29,9 +30,10 @@ type LocalConfig struct {
 
 // Local is a stage inside one process: the Balancer under a lock. Submit hands
 // a job directly to an idle slot, and a slot that asks for its next job takes a
-// queued one at once, without a switch of goroutines. It is a loopback.Stage
-// and a loopback.Interrupter, starts no goroutine, and is safe for concurrent
-// use.
+// queued one at once, without a switch of goroutines. Before it stands a
+// Gatherer. It is a loopback.Stage and a loopback.Interrupter, starts no
+// goroutine but a timer's where groups of parts may expire, and is safe for
+// concurrent use.
 type Local struct {
 	refuse func(job *loopback.Job, err error)
 	log    *slog.Logger
@@ -40,7 +42,10 @@ type Local struct {
 
 	mu       sync.Mutex // guards the fields below and the slots' handles
 	balancer *Balancer
-	slots    int // given out and not left
+	gatherer *Gatherer
+	timer    *time.Timer // runs expire; nil before it is needed
+	armed    int64       // for when, in Unix µs; 0: it is not
+	slots    int         // given out and not left
 	draining bool
 	over     bool // no job is taken or given any more
 	meter    meter
@@ -59,12 +64,14 @@ func NewLocal(c LocalConfig) *Local {
 		log:      c.Logger.With("stage", c.Balancer.Stage),
 		closed:   make(chan struct{}),
 		balancer: NewBalancer(c.Balancer),
+		gatherer: NewGatherer(GathererConfig{Stage: c.Balancer.Stage, Skew: c.Balancer.Skew}),
 	}
 }
 
 // Submit implements loopback.Stage. The error is a *QueueFullError, or
 // ErrClosed after Close and, for jobs straight from a front, during Shutdown. A
-// job that has gone around too often is taken, and refused.
+// job that has gone around too often, or whose parts cannot be joined, is taken
+// and refused.
 func (l *Local) Submit(job *loopback.Job, sent transport.Notifier) error {
 	slot, next, err := l.take(job)
 	if err != nil {
@@ -81,18 +88,25 @@ func (l *Local) Submit(job *loopback.Job, sent transport.Notifier) error {
 	return nil
 }
 
-// turnAway refuses a job that has gone around too often, which is the stage's to
-// do; any other it leaves to its submitter.
+// turnAway refuses a job that the stage had to look into; any other it leaves to
+// its submitter.
 func (l *Local) turnAway(job *loopback.Job, sent transport.Notifier, err error) error {
-	if !errors.Is(err, ErrLoop) {
+	if errors.Is(err, ErrQueueFull) || errors.Is(err, ErrClosed) {
 		return err
 	}
-	l.loops.note(l.log, job, err)
-	l.refuse(job, err)
+	l.refuseAll([]Refused{{job, err}})
 	if sent != nil {
 		sent.Sent(nil)
 	}
 	return nil
+}
+
+// refuseAll refuses jobs. The caller does not hold the lock.
+func (l *Local) refuseAll(refused []Refused) {
+	for _, r := range refused {
+		l.loops.note(l.log, r.Job, r.Err)
+		l.refuse(r.Job, r.Err)
+	}
 }
 
 // take queues a job and returns the one to hand over now, if any.
@@ -102,11 +116,18 @@ func (l *Local) take(job *loopback.Job) (*localSlot, *loopback.Job, error) {
 	if l.over || l.draining && job.Info.Hops == 0 {
 		return nil, nil, ErrClosed
 	}
+	if job.Info.Piece() != nil {
+		whole, err := l.gather(job)
+		if whole == nil {
+			return nil, nil, err
+		}
+		job = whole
+	}
 	if err := l.balancer.Submit(job); err != nil {
 		return nil, nil, err
 	}
-	// Where a slot is idle nothing was queued before: there is one assignment
-	// at most, of a job too fresh to have expired here.
+	// Where a slot is idle nothing was queued before that it could have got:
+	// there is one assignment at most, of a job too fresh to have expired here.
 	a, ok := l.balancer.Next(time.Time{})
 	if !ok {
 		return nil, nil, nil
@@ -114,12 +135,74 @@ func (l *Local) take(job *loopback.Job) (*localSlot, *loopback.Job, error) {
 	return a.Slot.Owner.(*localSlot), a.Job, nil
 }
 
-// Interrupt implements loopback.Interrupter: the job leaves the queue. One that
-// a slot has already is its worker's to stop.
+// gather gives a part to the Gatherer, and sees to it that its group expires.
+// The caller holds the lock.
+func (l *Local) gather(part *loopback.Job) (*loopback.Job, error) {
+	job, err := l.gatherer.Take(part, time.Now())
+	l.arm()
+	return job, err
+}
+
+// arm sets the timer for the group that expires next. The caller holds the lock.
+func (l *Local) arm() {
+	at, any := l.gatherer.Earliest()
+	if !any || l.armed != 0 && l.armed <= at {
+		return // one that is too early finds nothing, and is set anew
+	}
+	wait := time.Until(time.UnixMicro(at + 1))
+	if l.timer == nil {
+		l.timer = time.AfterFunc(wait, l.expire)
+	} else {
+		l.timer.Reset(wait)
+	}
+	l.armed = at
+}
+
+// expire ends groups whose time has passed.
+func (l *Local) expire() {
+	l.mu.Lock()
+	l.armed = 0
+	var refused []Refused
+	if !l.over {
+		var joined []*loopback.Job
+		joined, refused = l.gatherer.Expire(time.Now())
+		for _, job := range joined {
+			if err := l.balancer.Submit(job); err != nil {
+				refused = append(refused, Refused{job, err})
+			}
+		}
+		refused = append(refused, l.dispatch()...)
+		l.arm()
+		l.closeIfDrained()
+	}
+	l.mu.Unlock()
+	l.refuseAll(refused)
+}
+
+// dispatch gives jobs to the idle slots there are for them, and returns those
+// that came too late. The caller holds the lock.
+func (l *Local) dispatch() (late []Refused) {
+	if l.balancer.Queued() == 0 {
+		return nil
+	}
+	now := time.Now()
+	for a, ok := l.balancer.Next(now); ok; a, ok = l.balancer.Next(now) {
+		if a.Slot == nil {
+			late = append(late, Refused{a.Job, ErrExpired})
+			continue
+		}
+		a.Slot.Owner.(*localSlot).give <- a.Job // there is room: it was idle
+	}
+	return late
+}
+
+// Interrupt implements loopback.Interrupter: the job leaves the queue, with all
+// its parts. One that a slot has already is its worker's to stop.
 func (l *Local) Interrupt(key wire.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.balancer.Cancel(key)
+	l.gatherer.Drop(key)
 	l.closeIfDrained()
 }
 
@@ -129,6 +212,7 @@ func (l *Local) Status() wire.Status {
 	defer l.mu.Unlock()
 	s := l.balancer.Status()
 	s.Workers = uint32(l.slots)
+	s.Parts = uint32(l.gatherer.Waiting())
 	s.Rate = l.meter.rate(time.Now(), l.balancer.Done())
 	return s
 }
@@ -155,7 +239,7 @@ func (l *Local) Shutdown(ctx context.Context) error {
 // that slots hold.
 func (l *Local) Close() {
 	l.mu.Lock()
-	jobs := l.balancer.Clear()
+	jobs := append(l.balancer.Clear(), l.gatherer.Clear()...)
 	l.close()
 	l.mu.Unlock()
 	for _, job := range jobs {
@@ -163,10 +247,11 @@ func (l *Local) Close() {
 	}
 }
 
-// closeIfDrained ends a Shutdown once nothing is queued or held. The caller
+// closeIfDrained ends a Shutdown once nothing is queued or held, and no parts wait
+// for others. The caller
 // holds the lock.
 func (l *Local) closeIfDrained() {
-	if l.draining && l.balancer.Quiet() {
+	if l.draining && l.balancer.Quiet() && l.gatherer.Quiet() {
 		l.close()
 	}
 }
@@ -178,6 +263,9 @@ func (l *Local) close() {
 	}
 	l.over = true
 	close(l.closed)
+	if l.timer != nil {
+		l.timer.Stop()
+	}
 	for s := l.balancer.idle.first; s != nil; s = s.next {
 		close(s.Owner.(*localSlot).give)
 	}

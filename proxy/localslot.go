@@ -49,13 +49,19 @@ func (l *Local) idle(s *localSlot, beat []byte) (job *loopback.Job, late []*loop
 	// The slot itself says so: there is no beat that could have crossed a job.
 	l.balancer.Idle(s.slot, beat, s.slot.held.key)
 	if l.balancer.Queued() > 0 {
-		// While jobs are queued no other slot is idle: an assignment is ours.
+		// While jobs are queued no other slot is idle: an assignment is ours. But
+		// a part that was parked until this slot had done another of its group
+		// goes to the slot that has been idle longest.
 		now := time.Now()
 		for a, ok := l.balancer.Next(now); ok; a, ok = l.balancer.Next(now) {
-			if a.Slot != nil {
+			switch a.Slot {
+			case s.slot:
 				return a.Job, late, false
+			case nil:
+				late = append(late, a.Job)
+			default:
+				a.Slot.Owner.(*localSlot).give <- a.Job
 			}
-			late = append(late, a.Job)
 		}
 	}
 	l.closeIfDrained()
@@ -71,16 +77,24 @@ func (s *localSlot) Sent(error) {}
 // Leave implements loopback.Slot. Only a slot that is idle can be waiting: one
 // that is not has its job, or finds it in its channel.
 func (s *localSlot) Leave() {
-	l := s.stage
+	s.stage.refuseAll(s.stage.leave(s))
+}
+
+// leave takes a slot away, and returns jobs that came too late.
+func (l *Local) leave(s *localSlot) (late []Refused) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.slot.gone {
-		return
+		return nil
 	}
 	if s.slot.idle && !l.over {
 		close(s.give)
 	}
 	l.balancer.Leave(s.slot) // the job it may hold is the worker's to finish
 	l.slots--
+	if !l.over {
+		late = l.dispatch() // a part less is in work
+	}
 	l.closeIfDrained()
+	return late
 }

@@ -13,8 +13,8 @@ import (
 // tick is how often deadlines are looked at and changes of the status told.
 const tick = 100 * time.Millisecond
 
-// Proxy is a stage whose workers are other processes: a Balancer between two
-// ROUTER sockets. Fronts and workers of other stages send jobs to the upstream
+// Proxy is a stage whose workers are other processes: a Balancer, with a Gatherer
+// before it, between two ROUTER sockets. Fronts and workers of other stages send jobs to the upstream
 // one; the stage's workers send beats to the downstream one and get jobs.
 //
 //	DEALER ──info, frames…──▶ upstream │ Proxy │ downstream ◀──beat────────── DEALER
@@ -38,10 +38,12 @@ type Proxy struct {
 
 	mu                   sync.Mutex // guards the fields below and all workers' state
 	balancer             *Balancer
+	gatherer             *Gatherer
 	workers              map[*transport.Peer]*worker
 	audience             audience
 	upstream, downstream string // real endpoints, once bound
 	came, cameBefore     uint64 // jobs, until now and until the last tick
+	arrivals             uint64 // jobs queued
 	quiet                int    // ticks in a row with nothing queued or held
 	started              bool
 	draining             bool
@@ -62,6 +64,7 @@ func New(c Config) (*Proxy, error) {
 		stop:     make(chan struct{}),
 		finished: make(chan struct{}),
 		balancer: NewBalancer(c.Balancer),
+		gatherer: NewGatherer(c.gatherer()),
 		workers:  make(map[*transport.Peer]*worker),
 		audience: audience{peers: make(map[*transport.Peer]struct{})},
 	}, nil
@@ -152,23 +155,30 @@ func (p *Proxy) clock(ctx context.Context, failed <-chan struct{}) {
 	}
 }
 
-// tick refuses jobs that are late and tells the status.
+// tick refuses jobs that are late, ends groups of parts that waited long enough,
+// and tells the status.
 func (p *Proxy) tick(now time.Time) {
 	p.mu.Lock()
 	late := p.balancer.Expire(now)
+	joined, refused := p.gatherer.Expire(now)
+	for _, job := range joined {
+		refused = append(refused, p.enter(job)...)
+	}
+	refused = append(refused, p.assign(now)...)
 	p.audience.tell(now, p.status(now))
 	if p.drained() {
 		p.stopNow()
 	}
 	p.mu.Unlock()
 	p.refuse(ErrExpired, late...)
+	p.refuseAll(refused)
 }
 
 // end takes no job any more and refuses those that wait.
 func (p *Proxy) end() {
 	p.mu.Lock()
 	p.over = true
-	jobs := p.balancer.Clear()
+	jobs := append(p.balancer.Clear(), p.gatherer.Clear()...)
 	p.mu.Unlock()
 	p.refuse(ErrClosed, jobs...)
 }
@@ -193,13 +203,14 @@ func (p *Proxy) DownstreamEndpoint() string {
 	return p.downstream
 }
 
-// Interrupt implements loopback.Interrupter: the job leaves the queue, without
-// an answer. One that a worker has is that worker's to stop. It is what a
+// Interrupt implements loopback.Interrupter: the job leaves the queue with all its
+// parts, without an answer. One that a worker has is that worker's to stop. It is what a
 // loopback.Subscriber is to tell.
 func (p *Proxy) Interrupt(key wire.Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.balancer.Cancel(key)
+	p.gatherer.Drop(key)
 }
 
 // Status describes the stage.
@@ -213,6 +224,7 @@ func (p *Proxy) Status() wire.Status {
 func (p *Proxy) status(now time.Time) wire.Status {
 	s := p.balancer.Status()
 	s.Workers = uint32(len(p.workers))
+	s.Parts = uint32(p.gatherer.Waiting())
 	s.Draining = p.draining
 	s.Rate = p.audience.meter.rate(now, p.balancer.Done())
 	return s
@@ -259,7 +271,7 @@ const drainTicks = 20
 // to its own stage beats on one connection and forwards on another: the beat
 // may be here first. The caller holds the lock.
 func (p *Proxy) drained() bool {
-	if !p.draining || !p.balancer.Quiet() {
+	if !p.draining || !p.balancer.Quiet() || !p.gatherer.Quiet() {
 		p.quiet, p.cameBefore = 0, p.came
 		return false
 	}

@@ -29,8 +29,9 @@ func (k Kind) String() string {
 // holding is a job that a slot has. The key is copied because inside one
 // process the job belongs to its worker, who may change it.
 type holding struct {
-	job *loopback.Job
-	key wire.Key
+	job   *loopback.Job
+	key   wire.Key
+	crowd *crowd
 }
 
 // Slot is a Balancer's handle of one place for a job. Only its Balancer's

@@ -43,55 +43,67 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.answer(&info, err)
 		}
 	}
-	refused := p.submit(jobs)
-	for _, r := range refused {
-		p.loops.note(p.cfg.Logger, r.job, r.err)
-	}
-	p.refuseAll(refused)
+	p.refuseAll(p.submit(jobs))
 }
 
-// refusal is a job that no worker gets, and why.
-type refusal struct {
-	job *loopback.Job
-	err error
+// Refused is a job that no worker gets, and why.
+type Refused struct {
+	Job *loopback.Job
+	Err error
 }
 
 // submit queues jobs and assigns them at once where slots are idle, so that
 // the queue's bounds are compared with what really waits.
-func (p *Proxy) submit(jobs []*envelope) (refused []refusal) {
+func (p *Proxy) submit(jobs []*envelope) (refused []Refused) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	for _, e := range jobs {
 		p.came++
-		e.arrival = p.came
-		err := ErrClosed
-		if !p.over && !(p.draining && e.Info.Hops == 0) {
-			err = p.balancer.Submit(&e.Job)
-		}
-		if err != nil {
-			refused = append(refused, refusal{&e.Job, err})
+		if p.over || p.draining && e.Info.Hops == 0 {
+			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}
-		refused = append(refused, p.assign(now)...)
+		job, err := p.gatherer.Take(&e.Job, now)
+		if err != nil {
+			refused = append(refused, Refused{&e.Job, err})
+		}
+		if job != nil {
+			refused = append(refused, p.enter(job)...)
+			refused = append(refused, p.assign(now)...)
+		}
 	}
 	return refused
 }
 
+// enter queues a job. The caller holds the lock.
+func (p *Proxy) enter(job *loopback.Job) (refused []Refused) {
+	e, ok := job.Payload.(*envelope)
+	if !ok { // it was joined of parts
+		e = enclose(job)
+	}
+	p.arrivals++
+	e.arrival = p.arrivals
+	if err := p.balancer.Submit(&e.Job); err != nil {
+		return []Refused{{&e.Job, err}}
+	}
+	return nil
+}
+
 // assign carries out what the Balancer decides, and returns the jobs that came
 // too late or that their slot must not get. The caller holds the lock.
-func (p *Proxy) assign(now time.Time) (refused []refusal) {
+func (p *Proxy) assign(now time.Time) (refused []Refused) {
 	if p.over {
 		return nil
 	}
 	for a, ok := p.balancer.Next(now); ok; a, ok = p.balancer.Next(now) {
 		if a.Slot == nil {
-			refused = append(refused, refusal{a.Job, ErrExpired})
+			refused = append(refused, Refused{a.Job, ErrExpired})
 			continue
 		}
 		if err := p.fit(a); err != nil {
 			p.balancer.Decline(a)
-			refused = append(refused, refusal{a.Job, err})
+			refused = append(refused, Refused{a.Job, err})
 			continue
 		}
 		p.give(a)
@@ -179,7 +191,11 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	if over {
 		return // we left, not the worker: it may still answer
 	}
-	p.refuse(ErrWorkerLost, lost...)
+	for _, job := range lost {
+		if !leftToOthers(job) {
+			p.refuse(ErrWorkerLost, job)
+		}
+	}
 	if len(lost) > 0 {
 		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", len(lost), "err", err)
 	}
@@ -188,7 +204,7 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 // lose takes a worker's slots away. Jobs that cannot have run are queued again,
 // before all others and in their order; the others are returned. The caller
 // holds the lock.
-func (p *Proxy) lose(w *worker) (lost []*loopback.Job, refused []refusal) {
+func (p *Proxy) lose(w *worker) (lost []*loopback.Job, refused []Refused) {
 	var unsent []*loopback.Job
 	w.all(func(pl *place) {
 		jobs := p.balancer.Leave(pl.slot)
@@ -209,6 +225,17 @@ func (p *Proxy) lose(w *worker) (lost []*loopback.Job, refused []refusal) {
 	return lost, p.assign(time.Now())
 }
 
+// leftToOthers reports whether the client is not to be told that a job is lost,
+// since it is a part that others may make up for: where any will do, or where
+// the join waits no longer than it was told to.
+func leftToOthers(job *loopback.Job) bool {
+	if !job.Info.Extended || job.Info.Piece() == nil {
+		return false
+	}
+	piece := job.Info.Piece()
+	return piece.Policy == wire.Any || piece.Policy == wire.BestEffort && piece.Timeout > 0
+}
+
 func arrival(job *loopback.Job) uint64 { return job.Payload.(*envelope).arrival }
 
 // refuse tells the fronts of jobs that no worker gets, or that one was lost
@@ -220,9 +247,10 @@ func (p *Proxy) refuse(err error, jobs ...*loopback.Job) {
 }
 
 // refuseAll is refuse for jobs with different reasons.
-func (p *Proxy) refuseAll(refused []refusal) {
+func (p *Proxy) refuseAll(refused []Refused) {
 	for _, r := range refused {
-		p.refuse(r.err, r.job)
+		p.loops.note(p.cfg.Logger, r.Job, r.Err)
+		p.refuse(r.Err, r.Job)
 	}
 }
 

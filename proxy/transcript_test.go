@@ -28,10 +28,15 @@ var rewrite = flag.Bool("rewrite", false, "write what the transcripts in testdat
 //	submit KEY [hops=N] [size=N] [deadline=MS] [plain] [way=NAME,…]
 //	                                                plain: without extension; way: stages entered and counted before
 //	requeue KEY
+//	part KEY INDEX/TOTAL [as submit] [now=MS] [group=N] [join=NAME] [width=N] [timeout=MS] [policy=any|best] [failed=CODE] [opening]
+//	                                                a part of a scattered job, to be joined at the stage sum: what the Gatherer
+//	                                                makes of it is submitted
 //	next [now=MS]                                   assignments until there is none
 //	cancel KEY | expire now=MS | leave SLOT | clear | state
 //
-// A key is [INSTANCE/]ID.
+// A key is [INSTANCE/]ID. A part is shown as KEY#INDEX, a job of joined parts as
+// KEY[INDEX …], with the code of one that failed and a - at one that is missing.
+// Cancel and expire are for the Gatherer, too.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -79,13 +84,15 @@ func play(t *testing.T, text string) string {
 // player gives a Balancer the commands of a transcript.
 type player struct {
 	b     *Balancer
+	g     *Gatherer
 	slots map[string]*Slot
 	names []string
 	out   strings.Builder
 }
 
 func newPlayer(c BalancerConfig) *player {
-	return &player{b: NewBalancer(c), slots: map[string]*Slot{}}
+	g := NewGatherer(GathererConfig{Stage: c.Stage, Skew: c.Skew, MaxBytes: c.MaxQueueBytes})
+	return &player{b: NewBalancer(c), g: g, slots: map[string]*Slot{}}
 }
 
 func (p *player) flush() string {
@@ -132,14 +139,27 @@ func (p *player) runJobs(t *testing.T, command, name string, args map[string]str
 		}
 	case "requeue":
 		p.b.Requeue(jobOf(name, args))
+	case "part":
+		p.part(partOf(name, args), at(args))
+	case "requeuepart":
+		p.b.Requeue(partOf(name, args))
 	case "next":
 		p.next(at(args))
 	case "cancel":
 		p.printf("cancelled %d", p.b.Cancel(keyOf(name)))
+		p.g.Drop(keyOf(name))
 	case "expire":
 		p.jobs("expired", p.b.Expire(at(args)))
+		joined, refused := p.g.Expire(at(args))
+		for _, job := range joined {
+			p.submit(job)
+		}
+		for _, r := range refused {
+			p.printf("%s refused: %v", showKey(r.Job), r.Err)
+		}
 	case "clear":
 		p.jobs("cleared", p.b.Clear())
+		p.jobs("cleared", p.g.Clear())
 	case "state":
 		p.state()
 	default:
@@ -198,6 +218,7 @@ func (p *player) state() {
 		idle = append(idle, s.Owner.(string))
 	}
 	p.printf("queue %v idle %v", queued, idle)
+	p.crowds()
 	for _, name := range p.names {
 		s := p.slots[name]
 		line := fmt.Sprintf("%s %s", name, s.Kind())
@@ -247,10 +268,23 @@ func keyOf(s string) wire.Key {
 
 func showKey(j *loopback.Job) string {
 	k := j.Info.Key()
-	if k.Instance == 0 {
-		return fmt.Sprint(k.ID)
+	s := fmt.Sprint(k.ID)
+	if k.Instance != 0 {
+		s = fmt.Sprintf("%d/%d", k.Instance, k.ID)
 	}
-	return fmt.Sprintf("%d/%d", k.Instance, k.ID)
+	if p := j.Info.Piece(); p != nil {
+		s += fmt.Sprint("#", p.Index)
+	}
+	if joined, ok := j.Payload.(wire.Joined); ok {
+		var parts []string
+		for _, p := range joined {
+			parts = append(parts, fmt.Sprint(p.Index, map[wire.PartState]string{
+				wire.PartFailed: fmt.Sprint("!", p.Code), wire.PartMissing: "-",
+			}[p.State]))
+		}
+		s += fmt.Sprint(parts)
+	}
+	return s
 }
 
 func jobOf(key string, args map[string]string) *loopback.Job {

@@ -21,6 +21,7 @@ type options struct {
 	workers          int
 	procs            int
 	slice            time.Duration
+	repeat           int
 	check, json      bool
 
 	serve string // the kind of server that this process is to be; "": it measures
@@ -54,8 +55,8 @@ func parse(args []string, help io.Writer) (*options, error) {
 		!(o.cheap.rate > 0) || !(o.heavy.rate > 0) {
 		return nil, errFlags
 	}
-	if o.warmup < 0 || o.procs < 0 {
-		return nil, errors.New("warmup and procs must not be negative")
+	if o.warmup < 0 || o.procs < 0 || o.repeat < 0 {
+		return nil, errors.New("warmup, procs and repeat must not be negative")
 	}
 	if _, known := kinds[o.serve]; !known && o.serve != "" {
 		return nil, fmt.Errorf("--serve: there is no server %q", o.serve)
@@ -79,6 +80,7 @@ func (o *options) flags() *flag.FlagSet {
 	flags.IntVar(&o.workers, "workers", 2, "workers of each stage")
 	flags.IntVar(&o.procs, "procs", 0, "GOMAXPROCS of the servers; 0 leaves each its default")
 	flags.DurationVar(&o.slice, "slice", primes.DefaultSlice, "how long a visit of the sliced pipeline computes")
+	flags.IntVar(&o.repeat, "repeat", 0, "how often a measurement is repeated while other programs take more than 5 % of the processors (Linux)")
 	flags.BoolVar(&o.check, "check", false, "exit with 1 if a target is missed")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
 	flags.StringVar(&o.serve, "serve", "", "be one of the servers, which is how this program starts them: `kind` is bare, unsliced or sliced")

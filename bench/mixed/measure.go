@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"strconv"
 	"time"
@@ -14,7 +15,16 @@ import (
 )
 
 // sample is what one round says about one server.
-type sample struct{ cheap, heavy *httpload.Report }
+type sample struct {
+	cheap, heavy *httpload.Report
+	others       float64 // share of the processors that other programs took; unknown if it is not known
+}
+
+const unknown = -1
+
+// quiet is the share of the processors that other programs may take before a
+// measurement is repeated, if it may be.
+const quiet = 0.05
 
 // measure loads the servers in rounds that take turns.
 func measure(ctx context.Context, o *options, servers []*server, progress io.Writer) ([]result, error) {
@@ -23,7 +33,7 @@ func measure(ctx context.Context, o *options, servers []*server, progress io.Wri
 	samples := make([][]sample, len(servers))
 	for round := range o.rounds {
 		for i, s := range servers {
-			got, err := o.load(ctx, s, uint64(round))
+			got, err := o.quietly(ctx, s, uint64(round), progress)
 			if err != nil {
 				return nil, fmt.Errorf("round %d of %d: %w", round+1, o.rounds, err)
 			}
@@ -37,6 +47,37 @@ func measure(ctx context.Context, o *options, servers []*server, progress io.Wri
 		results[i] = summarize(s.kind, samples[i])
 	}
 	return results, nil
+}
+
+// quietly measures a server, and again while other programs disturb, as often as
+// that is allowed. Whether it does so depends on nothing that was measured.
+func (o *options) quietly(ctx context.Context, s *server, round uint64, progress io.Writer) (sample, error) {
+	for repeats := o.repeat; ; repeats-- {
+		before := spent(os.Getpid(), s.cmd.Process.Pid)
+		got, err := o.load(ctx, s, round)
+		if err != nil {
+			return got, err
+		}
+		got.others = others(before, spent(os.Getpid(), s.cmd.Process.Pid))
+		if got.others <= quiet || repeats == 0 {
+			return got, nil
+		}
+		fmt.Fprintf(progress, "%s: again, since other programs took %.0f %% of the processors\n", s.kind, 100*got.others)
+	}
+}
+
+// ticks is processor time since the machine was started, in the kernel's unit:
+// of all processors, what of it was spent or taken by the host, and what of that
+// the processes of this measurement spent.
+type ticks struct{ all, busy, ours uint64 }
+
+// others returns the share of the processors that other programs took.
+func others(before, after ticks) float64 {
+	if before.all == 0 || after.all <= before.all {
+		return unknown
+	}
+	busy, ours := after.busy-before.busy, after.ours-before.ours
+	return max(0, float64(busy)-float64(ours)) / float64(after.all-before.all)
 }
 
 // load sends both kinds of request to a server at once.

@@ -28,6 +28,9 @@ type result struct {
 	Name  string  `json:"name"`
 	Cheap figures `json:"cheap"`
 	Heavy figures `json:"heavy"`
+	// Others is the largest share of the processors that other programs took in
+	// a round, -1 if it is not known.
+	Others float64 `json:"others"`
 }
 
 // figures are those of one kind of request.
@@ -45,10 +48,11 @@ type figures struct {
 
 // summarize puts the rounds of one server together.
 func summarize(name string, rounds []sample) result {
-	r := result{Name: name}
+	r := result{Name: name, Others: unknown}
 	var cheap, heavy []*httpload.Report
 	for _, s := range rounds {
 		cheap, heavy = append(cheap, s.cheap), append(heavy, s.heavy)
+		r.Others = max(r.Others, s.others)
 	}
 	r.Cheap, r.Heavy = together(cheap), together(heavy)
 	return r
@@ -119,12 +123,12 @@ const nameWidth = 10
 
 func table(out io.Writer, results []result, v verdict) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%-*s\tcheap/s\tp50 ms\tp99 ms\tof rounds\tp99.9 ms\tmax ms\theavy/s\tp50 ms\tp99 ms\twaited\t\n", nameWidth, "")
+	fmt.Fprintf(w, "%-*s\tcheap/s\tp50 ms\tp99 ms\tof rounds\tp99.9 ms\tmax ms\theavy/s\tp50 ms\tp99 ms\twaited\tothers\t\n", nameWidth, "")
 	for _, r := range results {
 		c, h := r.Cheap, r.Heavy
-		fmt.Fprintf(w, "%-*s\t%.1f\t%.2f\t%.2f\t%.2f–%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n", nameWidth, r.Name,
+		fmt.Fprintf(w, "%-*s\t%.1f\t%.2f\t%.2f\t%.2f–%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%s\t\n", nameWidth, r.Name,
 			c.PerSecond, c.Latency.P50/1e3, c.Latency.P99/1e3, slices.Min(c.P99)/1e3, slices.Max(c.P99)/1e3,
-			c.Latency.P999/1e3, c.Latency.Max/1e3, h.PerSecond, h.Latency.P50/1e3, h.Latency.P99/1e3, c.Waited+h.Waited)
+			c.Latency.P999/1e3, c.Latency.Max/1e3, h.PerSecond, h.Latency.P50/1e3, h.Latency.P99/1e3, c.Waited+h.Waited, percent(r.Others))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -135,4 +139,11 @@ func table(out io.Writer, results []result, v verdict) error {
 		}
 	}
 	return nil
+}
+
+func percent(share float64) string {
+	if share == unknown {
+		return "?"
+	}
+	return fmt.Sprintf("%.0f %%", 100*share)
 }

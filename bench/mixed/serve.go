@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 
 	"github.com/butterfly-zmq/butterfly/examples/primes"
@@ -17,8 +19,8 @@ import (
 // line of JSON on log, as the daemon's own log does, and returns its exit code.
 var kinds = map[string]func(ctx context.Context, o *options, log io.Writer) int{
 	"bare":     serveBare,
-	"unsliced": servePipeline(primes.Stages()),
-	"sliced":   servePipeline(primes.SlicedStages()),
+	"unsliced": serveGraph("primes.compute", ""),
+	"sliced":   serveGraph("primes.slice", "next: [compute], max_visits: 100000"),
 }
 
 // serve is a server's process. It ends with ctx, and with its input: the one
@@ -33,17 +35,39 @@ func serve(ctx context.Context, o *options, input io.Reader, log io.Writer) int 
 	return kinds[o.serve](ctx, o, log)
 }
 
-// servePipeline is the daemon that any user of pipeline/daemon has, with its
-// own defaults.
-func servePipeline(stages []daemon.Stage) func(context.Context, *options, io.Writer) int {
+// serveGraph is the daemon that any user of pipeline/daemon has, running a graph
+// like those of examples/primes.
+func serveGraph(worker, more string) func(context.Context, *options, io.Writer) int {
 	return func(ctx context.Context, o *options, log io.Writer) int {
+		file, err := writeGraph(worker, more, o.workers)
+		if err != nil {
+			fmt.Fprintln(log, "mixed:", err)
+			return 1
+		}
+		defer func() { _ = os.Remove(file) }() // in a directory that is cleared some time
 		workers := primes.Workers()
 		workers["primes.slice"] = primes.Slices{Length: o.slice}
-		app := daemon.App{Name: "mixed", Workers: workers, Stages: stages}
-		return app.Execute(ctx, []string{
-			"--listen", "127.0.0.1:0", "--workers", strconv.Itoa(o.workers), "--log-format", "json",
-		}, io.Discard, log)
+		app := daemon.App{Name: "mixed", Workers: workers}
+		return app.Execute(ctx, []string{"run", file, "--log-format", "json"}, io.Discard, log)
 	}
+}
+
+const graphText = `version: 1
+front: {listen: "127.0.0.1:0"}
+routes: [{prefix: /, stage: parse}]
+stages:
+  parse: {worker: primes.parse, count: %[1]d, next: [compute]}
+  compute: {worker: %[2]s, count: %[1]d, %[3]s}
+`
+
+// writeGraph makes a graph file and returns its name.
+func writeGraph(worker, more string, count int) (name string, err error) {
+	file, err := os.CreateTemp("", "mixed*.yaml")
+	if err != nil {
+		return "", err
+	}
+	_, err = fmt.Fprintf(file, graphText, count, worker, more)
+	return file.Name(), errors.Join(err, file.Close())
 }
 
 // serveBare is net/http alone: every request is computed on its connection's

@@ -26,15 +26,6 @@ func Stages() []daemon.Stage {
 	}
 }
 
-// SlicedStages returns the pipeline whose long jobs share the second stage's
-// slots with short ones: a cycle.
-func SlicedStages() []daemon.Stage {
-	return []daemon.Stage{
-		{Name: "parse", Worker: "primes.parse", Next: []string{"slice"}},
-		{Name: "slice", Worker: "primes.slice", Next: []string{"slice"}},
-	}
-}
-
 // Simulate tests the odd numbers of a Range and counts the primes.
 func Simulate(arg string) (*daemon.Simulation, error) {
 	r, err := ParseRange(arg)

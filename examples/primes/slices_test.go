@@ -1,12 +1,13 @@
 package primes_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,10 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/butterfly-zmq/butterfly/examples/primes"
-	"github.com/butterfly-zmq/butterfly/httpfront"
 	"github.com/butterfly-zmq/butterfly/pipeline"
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
-	"github.com/butterfly-zmq/butterfly/pipeline/daemon"
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
 	"github.com/butterfly-zmq/butterfly/pipeline/pipelinetest"
 )
 
@@ -99,78 +99,94 @@ func TestASliceStopsWithItsContext(t *testing.T) {
 	assert.Nil(t, o, "nobody is there any more")
 }
 
-// stages are those of a pipeline with one worker each.
-func stages(of []daemon.Stage, workers map[string]pipeline.Handler) (all []cluster.Stage) {
-	for _, s := range of {
-		all = append(all, cluster.Stage{Name: s.Name, Handler: workers[s.Worker], Slots: 1, Next: s.Next})
+// serve runs a graph file in this process for the test, with one worker a stage
+// and at a free address.
+func serve(t *testing.T, file string, workers map[string]pipeline.Handler) *cluster.LocalGraph {
+	g, err := graph.Load([]string{file}, graph.Options{Workers: slices.Collect(maps.Keys(workers))})
+	require.NoError(t, err)
+	assert.Empty(t, g.Warnings)
+	g.Fronts[0].Listen = "127.0.0.1:0"
+	for i := range g.Stages {
+		g.Stages[i].Count = 1
 	}
-	return all
-}
-
-// serve runs a whole pipeline for the test.
-func serve(t *testing.T, of []cluster.Stage) *cluster.Whole {
-	w, err := cluster.NewWhole(cluster.WholeConfig{Stages: of, HTTP: httpfront.Config{Listen: "127.0.0.1:0"}})
+	service, err := cluster.NewService(cluster.ServiceConfig{Graph: g, Workers: workers})
+	require.NoError(t, err)
+	whole, err := service.Local()
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
+	go func() { done <- whole.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		assert.NoError(t, <-done)
 	})
-	<-w.Ready()
-	return w
+	for _, ready := range whole.Ready() {
+		<-ready
+	}
+	return whole
 }
 
-func ask(t *testing.T, w *cluster.Whole, number string) (status int, body string) {
+// ask asks a running graph. The error is that of ctx.
+func ask(ctx context.Context, g *cluster.LocalGraph, method, target, body string) (status int, answer string, err error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := client.Get(fmt.Sprintf("http://%s/is_prime?possible_prime=%s", w.Addr(), number))
-	require.NoError(t, err)
-	defer func() { _ = r.Body.Close() }()
-	got, err := io.ReadAll(r.Body)
-	require.NoError(t, err)
-	return r.StatusCode, string(got)
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+g.Addrs()[0].String()+target, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	got, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(got), err
 }
 
-func TestBothPipelinesAnswerTheSame(t *testing.T) {
+func TestBothGraphsAnswerTheSame(t *testing.T) {
 	workers := primes.Workers()
 	workers["primes.slice"] = shortest
-	whole, sliced := serve(t, stages(primes.Stages(), workers)), serve(t, stages(primes.SlicedStages(), workers))
-	for _, number := range []string{"0", "3", "4", "10403", "1000000007", "99999820000081", "18446744073709551615", "007", "", "-1", "x"} {
-		status, body := ask(t, whole, number)
-		gotStatus, gotBody := ask(t, sliced, number)
-		assert.Equal(t, status, gotStatus, number)
-		assert.Equal(t, body, gotBody, number)
+	whole, sliced := serve(t, "primes.yaml", workers), serve(t, "primes-sliced.yaml", workers)
+	requests := [][3]string{
+		{"GET", "/", ""}, {"GET", "/is_prime", ""}, {"PUT", "/is_prime?possible_prime=3", ""}, {"POST", "/any", "97"}, {"POST", "/any", " 97"},
 	}
-	assert.Greater(t, sliced.Stats()[1].Jobs, uint64(2442), "the job of 99999820000081 alone came that often")
+	for _, number := range []string{"0", "3", "4", "10403", "1000000007", "99999820000081", "18446744073709551615", "007", "-1", "x"} {
+		requests = append(requests, [3]string{"GET", "/is_prime?possible_prime=" + number, ""})
+	}
+	for _, r := range requests {
+		status, body, err := ask(t.Context(), whole, r[0], r[1], r[2])
+		require.NoError(t, err)
+		gotStatus, gotBody, err := ask(t.Context(), sliced, r[0], r[1], r[2])
+		require.NoError(t, err)
+		assert.Equal(t, status, gotStatus, r)
+		assert.Equal(t, body, gotBody, r)
+	}
+	assert.Greater(t, visits(sliced), uint64(2442), "the job of 99999820000081 alone came that often")
 }
+
+// visits counts those of the second stage that are over.
+func visits(g *cluster.LocalGraph) uint64 { return g.Stats()[1].Jobs }
 
 // The long job has billions of divisions to go when the short ones are answered
 // by the only worker.
 func TestAShortJobPassesALongOne(t *testing.T) {
-	bench, err := cluster.NewBench(stages(primes.SlicedStages(), primes.Workers()), nil)
-	require.NoError(t, err)
-	request := func(number string) []byte { return []byte("GET /is_prime?possible_prime=" + number + " HTTP/1.1\r\n\r\n") }
-	require.NoError(t, bench.Run(t.Context(), func(ctx context.Context) error {
-		leaving, leave := context.WithCancel(ctx)
-		long := make(chan error, 1)
-		go func() {
-			_, err := bench.Do(leaving, request("18446744073709551557"))
-			long <- err
-		}()
-		require.Eventually(t, func() bool { return bench.Stats()[1].Jobs > 0 }, time.Minute, time.Millisecond)
-		for _, number := range []string{"97", "1000000007"} {
-			answer, err := bench.Do(ctx, request(number))
-			require.NoError(t, err)
-			assert.True(t, bytes.HasSuffix(answer.Bytes(), []byte("\r\n\r\n"+number)), "%s", answer.Bytes())
-		}
-		select {
-		case err := <-long:
-			assert.Fail(t, "the long job is over", "%v", err)
-		default:
-		}
-		leave()
-		assert.ErrorIs(t, <-long, context.Canceled)
-		return nil
-	}))
+	g := serve(t, "primes-sliced.yaml", primes.Workers())
+	leaving, leave := context.WithCancel(t.Context())
+	long := make(chan error, 1)
+	go func() {
+		_, _, err := ask(leaving, g, "POST", "/", "18446744073709551557")
+		long <- err
+	}()
+	require.Eventually(t, func() bool { return visits(g) > 0 }, time.Minute, time.Millisecond)
+	for _, number := range []string{"97", "1000000007"} {
+		_, body, err := ask(t.Context(), g, "POST", "/", number)
+		require.NoError(t, err)
+		assert.Equal(t, number, body)
+	}
+	select {
+	case err := <-long:
+		assert.Fail(t, "the long job is over", "%v", err)
+	default:
+	}
+	leave()
+	assert.ErrorIs(t, <-long, context.Canceled)
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startTwoFronts starts two fronts over one proxy and one worker process.
-func startTwoFronts(t *testing.T, scheme string) (a, b *front, worker *process) {
+// twoFronts starts two fronts over one proxy and one worker process.
+func twoFronts(t *testing.T, scheme string, k kind) (a, b *front, worker *process) {
 	t.Helper()
 	r := newRig(t, scheme, "a", "b")
 	r.proxy(ours, echo)
-	worker = r.worker(ours, echo, 2)
+	worker = r.worker(k, echo, 2)
 	a = r.namedFront(ours, "a", []stage{echo})
 	b = r.namedFront(ours, "b", []stage{echo})
 	for _, f := range []*front{a, b} {
@@ -30,7 +30,7 @@ func TestTwoFronts(t *testing.T) {
 	for _, scheme := range schemes {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			a, b, _ := startTwoFronts(t, scheme)
+			a, b, _ := twoFronts(t, scheme, ours)
 			t.Run("at once", func(t *testing.T) {
 				for _, f := range []*front{a, b} {
 					t.Run(f.name, func(t *testing.T) {
@@ -49,7 +49,14 @@ func TestTwoFronts(t *testing.T) {
 // which have more answers for it than its connection holds.
 func TestStoppedFront(t *testing.T) {
 	t.Parallel()
-	a, b, worker := startTwoFronts(t, "ipc")
+	a, b, worker := twoFronts(t, "ipc", ours)
+	stopFront(t, a, b, worker)
+}
+
+// stopFront stops front a when it has more to take than its connection holds,
+// asks b meanwhile, and lets a go on.
+func stopFront(t *testing.T, a, b *front, worker *process) {
+	t.Helper()
 	worker.pause()
 	body := strings.Repeat("x", 4<<20)
 	const jobs = 4 // more than the worker has slots

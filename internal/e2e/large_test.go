@@ -25,7 +25,7 @@ func TestLargeBodies(t *testing.T) {
 	rng := rand.NewChaCha8([32]byte{})
 	_, _ = rng.Read(body)
 	for _, scheme := range schemes {
-		for _, c := range mixed {
+		for _, c := range append(mixed, cast{ours, ours, python}) {
 			t.Run(scheme+"/"+c.String(), func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, scheme)

@@ -20,13 +20,14 @@ func (c cast) String() string {
 	return fmt.Sprintf("front=%s,proxy=%s,worker=%s", c.front, c.proxy, c.worker)
 }
 
-// casts are all: prime_server's parts replaced none, one, two, three at a time.
+// casts are all: prime_server's parts replaced none, one, two, three at a time,
+// and a worker in Python with both kinds of the others.
 func casts() []cast {
 	var all []cast
 	both := []kind{prime, ours}
 	for _, f := range both {
 		for _, p := range both {
-			for _, w := range both {
+			for _, w := range append(both, python) {
 				all = append(all, cast{f, p, w})
 			}
 		}
@@ -147,8 +148,7 @@ func headHasNoBody(t *testing.T, addr string, c cast) {
 // What kills the ancestor's workers does not reach them.
 func survivesDeadly(t *testing.T, addr string, c cast) {
 	patch := "PATCH /x HTTP/1.1\nHost: x\nContent-Length: 2\n\nhi"
-	allOurs := c == cast{ours, ours, ours}
-	if allOurs {
+	if c.front == ours && c.proxy == ours && c.worker != prime {
 		wants(t, addr, patch, 200, "hi")
 	} else {
 		a, err := once(addr, patch)
@@ -201,6 +201,13 @@ func longCasts() []longCast {
 func TestPrimesWithAnyTwoPartsReplaced(t *testing.T) {
 	for _, c := range longCasts() {
 		t.Run("ipc/"+c.String(), func(t *testing.T) { testPrimes(t, "ipc", c) })
+	}
+	for _, c := range []longCast{ // a stage in Python, before and behind one in Go
+		{ours, ours, python, ours, ours},
+		{ours, ours, ours, ours, python},
+	} {
+		t.Run("ipc/"+c.String(), func(t *testing.T) { testPrimes(t, "ipc", c) })
+		t.Run("tcp/"+c.String(), func(t *testing.T) { testPrimes(t, "tcp", c) })
 	}
 	for _, c := range casts() {
 		c := longCast{c.front, c.proxy, c.worker, c.proxy, c.worker}
@@ -271,7 +278,7 @@ func interrupts(t *testing.T, f *front, worker *process, k kind) {
 	before, used := worker.printed("interrupted"), cpuTime(t, worker)
 	l := connect(t, f.addr)
 	require.NoError(t, l.send(isPrime(number)))
-	if k == ours {
+	if k != prime {
 		eventually(t, "the worker at work", func() bool { return cpuTime(t, worker) > used+100*time.Millisecond })
 	}
 	require.NoError(t, l.Close())

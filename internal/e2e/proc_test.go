@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,4 +94,18 @@ func written(t *testing.T, p *process) int {
 	}
 	t.Fatalf("%s has no wchar", p.name)
 	return 0
+}
+
+// catches reports whether a process has a handler for a signal.
+func catches(t *testing.T, p *process, s syscall.Signal) bool {
+	t.Helper()
+	for line := range strings.Lines(proc(t, p, "status")) {
+		if rest, found := strings.CutPrefix(line, "SigCgt:"); found {
+			mask, err := strconv.ParseUint(strings.TrimSpace(rest), 16, 64)
+			require.NoError(t, err)
+			return mask>>(s-1)&1 == 1
+		}
+	}
+	t.Fatalf("%s has no SigCgt", p.name)
+	return false
 }

@@ -172,12 +172,16 @@ func (r *rig) proxy(k kind, s stage) *process {
 	return p
 }
 
-// worker starts a process of workers of a stage, one of ours with count slots.
+// worker starts a process of workers of a stage, one of ours with count slots;
+// of the other kinds a process has one.
 func (r *rig) worker(k kind, s stage, count int) *process {
 	r.t.Helper()
 	next := "-"
 	if s.next != "" {
 		next = r.up(stage{name: s.next})
+	}
+	if k == python {
+		return r.python(s)
 	}
 	if k == prime {
 		p := r.imitate("worker.py", s.prime, r.down(s), next, r.loopback(r.fronts[0]), r.interrupt(r.fronts[0]))

@@ -58,11 +58,12 @@ func TestReconnectAfterBeingStuck(t *testing.T) {
 	onEach(t, func(t *testing.T, r *rig) {
 		jam := record(t)
 		jam.hold = make(chan struct{})
-		_, listener := r.listen(Options{Socket: Pull}, jam)
+		l, listener := r.listen(Options{Socket: Pull}, jam)
 		h := record(t)
 		d, _ := r.dial(Options{Socket: Push, Queue: QueueLimits{Bytes: 8 << 20}}, h)
 		v, n := stuck(t, d.Send)
-		await(t, h.up).Close(nil)
+		await(t, h.up)
+		l.Close() // so that the stuck one is not there to connect to again
 		await(t, h.down)
 		lost, before := 0, len(v)
 		for range before {

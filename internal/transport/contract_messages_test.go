@@ -37,6 +37,8 @@ func TestFramesKeepTheirShape(t *testing.T) {
 		msg(""), msg("", ""), msg("a", "", "b", ""), msg("one"), make(Message, 300),
 		{make([]byte, 255)}, {make([]byte, 256)}, {make([]byte, directRead-1), make([]byte, directRead)},
 		{make([]byte, directWrite), nil, make([]byte, directWrite+1)}, {large}, {[]byte("x"), large, []byte("y")},
+		{large[:largeFrame-1], large[:largeFrame], large[:largeFrame+gatherChunk], large[:largeFrame+gatherChunk+1]},
+		{large[:readBuffer*5], nil, large[:largeFrame*3], large[:largeFrame+7], []byte("z")},
 	}
 	onEach(t, func(t *testing.T, r *rig) {
 		got := record(t)

@@ -105,7 +105,7 @@ func (d *Dialer) report(err error, away time.Time) {
 	var dial *net.OpError
 	switch {
 	case errors.Is(err, io.EOF):
-		d.o.Logger.Info("connection ended", "endpoint", d.endpoint.String())
+		d.o.Logger.Debug("connection ended", "endpoint", d.endpoint.String())
 	case errors.As(err, &dial) && dial.Op == "dial" && time.Since(away) < awayQuietly:
 		d.o.Logger.Debug("nobody there yet", "endpoint", d.endpoint.String(), "err", err)
 	default:

@@ -33,8 +33,9 @@ type framedConn struct {
 
 	// Reading.
 	buf     []byte
-	r, w    int    // buf[r:w] has been read and not been passed on
-	pass    int64  // bytes that may go to zmq4 unexamined
+	r, w    int   // buf[r:w] has been read and not been passed on
+	pass    int64 // bytes that may go to zmq4 unexamined
+	large   gathered
 	greeted bool   // the greeting has passed, or is part of pass
 	idle    func() // the reader's, called before a read that may block; may be nil
 	onPing  func(pong)
@@ -86,6 +87,9 @@ func (c *framedConn) Read(p []byte) (int, error) {
 // it.
 func (c *framedConn) read(p []byte) (int, error) {
 	if c.r == c.w {
+		if !c.large.empty() {
+			return c.large.read(p), nil
+		}
 		if len(p) >= directRead {
 			return c.readSocket(p)
 		}
@@ -117,6 +121,9 @@ func (c *framedConn) nextFrame() error {
 		return c.consume(f)
 	}
 	c.pass = int64(f.header) + f.body
+	if f.body >= largeFrame {
+		return c.gather(f)
+	}
 	return nil
 }
 

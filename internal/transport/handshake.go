@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/go-zeromq/zmq4"
@@ -32,10 +33,17 @@ func shake(nc net.Conn, o *Options) (*link, error) {
 	}
 	if err != nil {
 		_ = nc.Close()
-		return nil, conn.cause(err)
+		err = conn.cause(err)
+		if !conn.heard.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", errSilent, err)
+		}
+		return nil, err
 	}
 	return l, nil
 }
+
+// errSilent is the end of a connection whose other side never said anything.
+var errSilent = errors.New("transport: closed before the greeting")
 
 // cause strips what zmq4 wraps around the error that made reading fail, or
 // around our own.

@@ -139,7 +139,9 @@ func (l *Listener) connection(e *entrant) {
 	p, err := l.admit(e, remote)
 	if err != nil {
 		_ = e.conn.Close()
-		if !errors.Is(err, ErrClosed) {
+		// What closes in silence is a health check that looked whether the port
+		// is open.
+		if !errors.Is(err, ErrClosed) && !errors.Is(err, errSilent) {
 			l.refused.warn(remote, &HandshakeError{Peer: remote, Err: err})
 		}
 		return
@@ -217,8 +219,9 @@ func (l *Listener) Publish(m Message) {
 	}
 }
 
-// Flush blocks until all that was queued for the connected peers before has been
-// handed to the kernel or given up, or ctx ends; then it returns ctx's cause.
+// Flush blocks until all that was queued for the present peers before the call
+// has been handed to the kernel or given up, or ctx ends; then it returns ctx's
+// cause.
 func (l *Listener) Flush(ctx context.Context) error {
 	l.mu.Lock()
 	peers := slices.Collect(maps.Keys(l.peers))

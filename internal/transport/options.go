@@ -138,9 +138,8 @@ func (o Options) Validate() error {
 
 // withDefaults returns o with its zero fields filled in.
 func (o Options) withDefaults() Options {
-	o.Limits = o.Limits.withDefaults()
-	fill(&o.Queue.Count, 65536)
-	fill(&o.Queue.Bytes, 64<<20)
+	o.Limits = o.Limits.WithDefaults()
+	o.Queue = o.Queue.WithDefaults()
 	fill(&o.Heartbeat, 2*time.Second)
 	fill(&o.PeerTimeout, max(3*o.Heartbeat, time.Millisecond))
 	fill(&o.WriteTimeout, 10*time.Second)
@@ -155,7 +154,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns q with its zero fields filled in.
+func (q QueueLimits) WithDefaults() QueueLimits {
+	fill(&q.Count, 65536)
+	fill(&q.Bytes, 64<<20)
+	return q
+}
+
+// WithDefaults returns the limits with their defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
 	fill(&l.MaxFrame, 64<<20)
 	fill(&l.MaxMessage, max(l.MaxFrame, 64<<20))
 	fill(&l.MaxFrames, 1024)

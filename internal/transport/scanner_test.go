@@ -13,7 +13,7 @@ import (
 )
 
 func TestScannerAsksForWholeHeaders(t *testing.T) {
-	s := scanner{limits: Limits{}.withDefaults(), traffic: true}
+	s := scanner{limits: Limits{}.WithDefaults(), traffic: true}
 	long := header(0, 300)
 	for n := range long {
 		f, more, err := s.scan(long[:n])

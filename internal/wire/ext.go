@@ -19,6 +19,7 @@ const (
 	Head                         // the client asked with HEAD: it wants no body
 	Stream                       // the answer is one part of a stream
 	StreamEnd                    // the answer is the last part of a stream
+	Scattered                    // other parts of the job may be worked on: an answer has to stop them
 )
 
 // Has reports whether all of f2 are set.
@@ -43,6 +44,7 @@ type Ext struct {
 	Slot     uint16 // the slot that a proxy chose, of the worker it sends to
 	reserved uint16
 	fields   []byte
+	piece    *Piece // never changed; fields has it, too, where it came with them
 
 	// Way, if not nil, is written in place of the optional fields Visits and
 	// Trail. Copies of the frame share it: it must not be changed any more.
@@ -60,10 +62,11 @@ const (
 	Visits       Tag = 4 // up to 8 pairs (stage hash u32, visits u32), the latest visited last
 	Trail        Tag = 5 // up to 8 stage hashes u32, the latest last
 	Foreign      Tag = 6 // the bytes of others that the extension stands in the place of, at most MaxForeign
+	PieceField   Tag = 7 // which part of a scattered job this is: see Piece
 )
 
 // Bounds of optional fields, chosen so that all together fit MaxInfo; but
-// Foreign is there alone.
+// Foreign is there alone, and for PieceField Trail is cut short.
 const (
 	MaxFrontName = 28
 	MaxRequestID = 40
@@ -86,14 +89,22 @@ func parseExt(b []byte) (Ext, error) {
 	if b[16] != extVersion {
 		return Ext{}, &InfoError{16, fmt.Sprintf("extension version %d, this process knows %d", b[16], extVersion)}
 	}
+	var piece *Piece
 	for at := extFixed; at < len(b); {
 		if at+2 > len(b) || at+2+int(b[at+1]) > len(b) {
 			return Ext{}, &InfoError{at, "an optional field ends behind the frame"}
 		}
-		if b[at] == 0 {
+		next := at + 2 + int(b[at+1])
+		switch {
+		case b[at] == 0:
 			return Ext{}, &InfoError{at, "tag 0 is no field"}
+		case Tag(b[at]) == PieceField && piece == nil:
+			var err error
+			if piece, err = parsePiece(b[at+2 : next]); err != nil {
+				return Ext{}, &InfoError{at, err.Error()}
+			}
 		}
-		at += 2 + int(b[at+1])
+		at = next
 	}
 	le := binary.LittleEndian
 	return Ext{
@@ -108,6 +119,7 @@ func parseExt(b []byte) (Ext, error) {
 		Slot:     le.Uint16(b[48:]),
 		reserved: le.Uint16(b[50:]),
 		fields:   b[extFixed:],
+		piece:    piece,
 	}, nil
 }
 
@@ -122,7 +134,11 @@ func (e *Ext) appendTo(dst []byte) []byte {
 	dst = le.AppendUint32(dst, e.Part)
 	dst = le.AppendUint16(dst, e.Slot)
 	dst = le.AppendUint16(dst, e.reserved)
-	if e.Way == nil {
+	piece := e.piece
+	if piece != nil && e.Field(PieceField) != nil {
+		piece = nil // it came with the fields, perhaps longer than is known here
+	}
+	if e.Way == nil && piece == nil {
 		return append(dst, e.fields...)
 	}
 	begin := len(dst)
@@ -133,7 +149,11 @@ func (e *Ext) appendTo(dst []byte) []byte {
 		}
 		at = next
 	}
-	return e.Way.appendTo(dst, MaxInfo-extFixed-(len(dst)-begin))
+	if piece != nil {
+		dst = piece.appendTo(dst)
+	}
+	way := e.ReadWay()
+	return way.appendTo(dst, MaxInfo-extFixed-(len(dst)-begin))
 }
 
 // SetDeadline stores t; the zero time is no deadline.

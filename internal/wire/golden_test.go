@@ -49,6 +49,14 @@ func goldens() map[string][]byte {
 		way.Enter(wire.StageHash("compute"), true)
 	}
 	cyclic.Way = &way
+	part := extended
+	part.Hops, part.Flags = 1, wire.Scattered
+	part.SetPiece(&wire.Piece{Index: 2, Total: 1000, Group: 1, Join: wire.StageHash("sum"), Width: 16, Timeout: 250, Policy: wire.BestEffort})
+	joined := wire.Joined{
+		{Index: 0, Payload: wire.Frames{[]byte("ab"), []byte("c")}},
+		{Index: 1, State: wire.PartFailed, Code: 422, Payload: wire.Frames{[]byte("no number")}},
+		{Index: 2, State: wire.PartMissing},
+	}.Frames()
 	foreign, err := wire.ParseInfo(append(prime.AppendTo(nil), "foreign"...))
 	if err != nil {
 		panic(err)
@@ -58,7 +66,7 @@ func goldens() map[string][]byte {
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
-	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000}
+	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000, Parts: 3}
 	compat := status
 	compat.Prime = true
 	draining := status
@@ -69,6 +77,9 @@ func goldens() map[string][]byte {
 		"info-extended":   extended.AppendTo(nil),
 		"info-full":       full.AppendTo(nil),
 		"info-cycle":      cyclic.AppendTo(nil),
+		"info-part":       part.AppendTo(nil),
+		"joined-table":    joined[0],
+		"joined-bytes":    joined[1],
 		"info-foreign":    foreign.AppendTo(nil),
 		"info-enclosed":   enclosed.AppendTo(nil),
 		"beat":            beat.AppendTo(nil),

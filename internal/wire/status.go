@@ -9,7 +9,7 @@ import (
 // on the connection on which the front sends its jobs.
 //
 //	0 magic "BFLS"  4 version=1  5 flags (bit 0: prime_server workers, bit 1: draining)  6 reserved u16
-//	8 workers u32   12 slots u32   16 idle u32   20 queued u32   24 rate u32
+//	8 workers u32   12 slots u32   16 idle u32   20 queued u32   24 rate u32   28 parts u32
 type Status struct {
 	Prime    bool   // some worker is prime_server's: its methods and text only
 	Draining bool   // the proxy is about to end: fronts keep their jobs
@@ -18,12 +18,13 @@ type Status struct {
 	Idle     uint32
 	Queued   uint32
 	Rate     uint32 // jobs done in the last second
+	Parts    uint32 // parts of scattered jobs that wait here for others
 }
 
 const (
 	magicStatus   = "BFLS"
 	statusVersion = 1
-	statusSize    = 28
+	statusSize    = 28 // without parts, as earlier versions wrote it
 	statusPrime   = 1
 	statusDrains  = 2
 )
@@ -39,7 +40,7 @@ func ParseStatus(b []byte) (Status, error) {
 		return Status{}, fmt.Errorf("wire: status frame: version %d, this process knows %d", b[4], statusVersion)
 	}
 	le := binary.LittleEndian
-	return Status{
+	status := Status{
 		Prime:    b[5]&statusPrime != 0,
 		Draining: b[5]&statusDrains != 0,
 		Workers:  le.Uint32(b[8:]),
@@ -47,7 +48,11 @@ func ParseStatus(b []byte) (Status, error) {
 		Idle:     le.Uint32(b[16:]),
 		Queued:   le.Uint32(b[20:]),
 		Rate:     le.Uint32(b[24:]),
-	}, nil
+	}
+	if len(b) >= statusSize+4 {
+		status.Parts = le.Uint32(b[statusSize:])
+	}
+	return status, nil
 }
 
 // AppendTo appends the frame's bytes to dst.
@@ -62,7 +67,7 @@ func (s *Status) AppendTo(dst []byte) []byte {
 	le := binary.LittleEndian
 	dst = append(dst, magicStatus...)
 	dst = append(dst, statusVersion, flags, 0, 0)
-	for _, v := range [...]uint32{s.Workers, s.Slots, s.Idle, s.Queued, s.Rate} {
+	for _, v := range [...]uint32{s.Workers, s.Slots, s.Idle, s.Queued, s.Rate, s.Parts} {
 		dst = le.AppendUint32(dst, v)
 	}
 	return dst

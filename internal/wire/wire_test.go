@@ -156,6 +156,13 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, g[name], s.AppendTo(nil))
 	}
+	short, err := wire.ParseStatus(g["status"][:28])
+	require.NoError(t, err)
+	whole, err := wire.ParseStatus(append(bytes.Clone(g["status"]), 1, 2, 3))
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, whole.Parts)
+	whole.Parts = 0
+	assert.Equal(t, short, whole, "as versions before and after this write it")
 	for _, name := range []string{"interrupt", "interrupt-prime"} {
 		k, err := wire.ParseInterrupt(g[name])
 		require.NoError(t, err)
@@ -169,7 +176,7 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		_, err := wire.ParseStatus(bad)
 		assert.Error(t, err)
 	}
-	_, err := wire.ParseInterrupt(make([]byte, 7))
+	_, err = wire.ParseInterrupt(make([]byte, 7))
 	assert.Error(t, err)
 }
 
@@ -196,6 +203,17 @@ func FuzzParseInfo(f *testing.F) {
 		for tag := range 256 {
 			_ = i.Field(wire.Tag(tag))
 		}
+		if enclosed := i; !i.Extended && enclosed.Enclose() {
+			travelled, err := wire.ParseInfo(enclosed.AppendTo(nil))
+			if err != nil {
+				t.Fatalf("enclosed and not read: %v", err)
+			}
+			travelled.Restore()
+			if len(b) > wire.PrimeInfo && !bytes.Equal(out, travelled.AppendTo(nil)) {
+				t.Fatal("not restored")
+			}
+		}
+		i.Restore()
 		i.Extend()
 		w := i.ReadWay()
 		w.Enter(1, true)

@@ -67,7 +67,8 @@ func (l *lifetime) wait(ctx context.Context) error {
 	}
 }
 
-// lastWords is how long the answers that a stop brings about may take to leave.
+// lastWords is how long the answers and interrupts that a stop brings about may
+// take to leave.
 const lastWords = 500 * time.Millisecond
 
 // failure returns why ctx ended, if that was a failure and not its parent's end.

@@ -3,7 +3,10 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
-	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline"
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
@@ -49,53 +51,79 @@ func rounds() []cluster.Stage {
 	}
 }
 
-// apart starts a pipeline whose stages are proxies and workers of their own,
-// between a front of its own, all over ZMTP, and returns the front's address.
-func apart(t *testing.T, stages []cluster.Stage) net.Addr {
-	t.Helper()
-	o := transport.Options{Inproc: transport.NewInproc()}
-	front, err := cluster.NewFront(cluster.FrontConfig{
-		HTTP:      httpfront.Config{Listen: "127.0.0.1:0", ReadyPath: "/readyz"},
-		Proxy:     "inproc://" + stages[0].Name + ".up",
-		Loopback:  "inproc://loopback",
-		Interrupt: "inproc://interrupt",
-		Transport: o,
-	})
-	require.NoError(t, err)
-	start(t, front)
-	await(t, front.Ready())
-	fronts := []loopback.FrontEndpoint{{Endpoint: "inproc://loopback"}}
-	interrupts := []string{"inproc://interrupt"}
-	var names []string
-	next := make(map[string]string)
-	for _, s := range stages {
-		names = append(names, s.Name)
-		next[s.Name] = "inproc://" + s.Name + ".up"
-	}
-	for _, s := range stages {
-		p, err := cluster.NewProxy(cluster.ProxyConfig{
-			Stage: s.Name, Stages: names, MaxVisits: s.MaxVisits,
-			Upstream: next[s.Name], Downstream: "inproc://" + s.Name + ".down",
-			Fronts: fronts, Interrupts: interrupts, Transport: o,
-		})
-		require.NoError(t, err)
-		start(t, p)
-		await(t, p.Ready())
-		w, err := pipeline.NewWorker(pipeline.WorkerConfig{
-			Stage: s.Name, Handler: s.Handler, Slots: s.Slots, Upstream: "inproc://" + s.Name + ".down",
-			Next: next, Fronts: fronts, Interrupts: interrupts, Transport: o,
-		})
-		require.NoError(t, err)
-		start(t, w)
-	}
-	require.Eventually(t, func() bool {
-		status, _ := get(t, front.Addr(), "/readyz")
-		return status == 200
-	}, 10*time.Second, 10*time.Millisecond)
-	return front.Addr()
+// deployed is a pipeline whose front, proxies and workers are parts of their own,
+// over Unix sockets.
+type deployed struct {
+	front *cluster.Front
+	dir   string
 }
 
-// both runs a test on a pipeline in one process and on one over ZMTP.
+func (d *deployed) at(name string) string { return "ipc://" + d.dir + "/" + name }
+
+// deploy starts a pipeline; a stage without a handler has no worker yet.
+func deploy(t *testing.T, stages []cluster.Stage) *deployed {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bf") // a socket's path must be short
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	d := &deployed{dir: dir}
+	cfg := cluster.FrontConfig{
+		HTTP:     httpfront.Config{Listen: "127.0.0.1:0", ReadyPath: "/readyz"},
+		Loopback: d.at("loop"), Interrupt: d.at("int"),
+	}
+	next := make(map[string]string)
+	for i, s := range stages {
+		next[s.Name] = d.at(s.Name + ".up")
+		if i == 0 {
+			cfg.Proxy = next[s.Name]
+		} else {
+			cfg.Watch = append(cfg.Watch, next[s.Name])
+		}
+	}
+	d.front, err = cluster.NewFront(cfg)
+	require.NoError(t, err)
+	start(t, d.front)
+	await(t, d.front.Ready())
+	for _, s := range stages {
+		d.stage(t, s, next)
+	}
+	return d
+}
+
+// stage starts a stage's proxy, and its worker.
+func (d *deployed) stage(t *testing.T, s cluster.Stage, next map[string]string) {
+	t.Helper()
+	fronts := []loopback.FrontEndpoint{{Endpoint: d.at("loop")}}
+	interrupts := []string{d.at("int")}
+	p, err := cluster.NewProxy(cluster.ProxyConfig{
+		Stage: s.Name, Stages: slices.Collect(maps.Keys(next)), MaxVisits: s.MaxVisits,
+		Upstream: next[s.Name], Downstream: d.at(s.Name + ".down"), Fronts: fronts, Interrupts: interrupts,
+	})
+	require.NoError(t, err)
+	start(t, p)
+	await(t, p.Ready())
+	if s.Handler == nil {
+		return
+	}
+	w, err := pipeline.NewWorker(pipeline.WorkerConfig{
+		Stage: s.Name, Handler: s.Handler, Slots: s.Slots, Upstream: d.at(s.Name + ".down"),
+		Next: next, Fronts: fronts, Interrupts: interrupts,
+	})
+	require.NoError(t, err)
+	start(t, w)
+}
+
+// ready waits until every stage has workers, and returns where the front is.
+func (d *deployed) ready(t *testing.T) net.Addr {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		status, _ := get(t, d.front.Addr(), "/readyz")
+		return status == 200
+	}, 10*time.Second, 10*time.Millisecond)
+	return d.front.Addr()
+}
+
+// both runs a test on a pipeline in one process and on one of many parts.
 func both(t *testing.T, stages []cluster.Stage, test func(*testing.T, net.Addr)) {
 	t.Run("one process", func(t *testing.T) {
 		w := whole(t, stages)
@@ -103,7 +131,7 @@ func both(t *testing.T, stages []cluster.Stage, test func(*testing.T, net.Addr))
 		await(t, w.Ready())
 		test(t, w.Addr())
 	})
-	t.Run("apart", func(t *testing.T) { test(t, apart(t, stages)) })
+	t.Run("apart", func(t *testing.T) { test(t, deploy(t, stages).ready(t)) })
 }
 
 // A cycle of stages with one slot each, full of jobs, comes to an end: what

@@ -1,14 +1,17 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
@@ -90,17 +93,42 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 		return nil, err
 	}
 	table.Notify(f.publisher)
+	o.Queue = jobQueue(o.Queue, cfg.Table)
 	for _, s := range stages {
 		r, err := loopback.NewRemote(s.endpoint, o, table)
 		if err != nil {
 			return nil, err
 		}
+		r.FitForPrime(fitForPrime)
 		f.stages = append(f.stages, &remoteStage{r, s})
 	}
 	cfg.HTTP.Table, cfg.HTTP.Ready, cfg.HTTP.Logger = table, f.unready, cfg.Logger
 	route(f, &cfg.HTTP)
 	f.http, err = httpfront.New(cfg.HTTP)
 	return f, err
+}
+
+// jobQueue returns the bounds of what waits for the proxy: at least those of the
+// table, which has admitted it.
+func jobQueue(q transport.QueueLimits, t loopback.TableConfig) transport.QueueLimits {
+	const overhead = 1 << 10 // of a job, at most: its info frame, headers of frames
+	q = q.WithDefaults()
+	requests := cmp.Or(t.MaxPending, loopback.DefaultMaxPending)
+	bytes := cmp.Or(t.MaxPendingBytes, loopback.DefaultMaxPendingBytes)
+	q.Count = max(q.Count, requests)
+	q.Bytes = max(q.Bytes, bytes+int64(requests)*overhead)
+	return q
+}
+
+// fitForPrime does for requests that came before the proxy what the HTTP server
+// does for those that come later.
+func fitForPrime(job *loopback.Job) error {
+	text, err := forPrime(job.Payload.Frames()[0])
+	if err != nil {
+		return &httpfront.StatusError{Status: http.StatusNotImplemented, Message: "the method is not implemented"}
+	}
+	job.Payload, job.Size = wire.Frames{text}, len(text)
+	return nil
 }
 
 // unready says why requests cannot be served now: a proxy that is away, or one

@@ -42,6 +42,9 @@ type Stage struct {
 type StagesConfig struct {
 	// Stages are the pipeline's, at least one. Requests enter by the first.
 	Stages []Stage
+	// Weights are the shares of the priority classes; nil:
+	// proxy.DefaultWeights.
+	Weights []int
 	// MaxHops bounds how many stages one job may enter (508); 0: no bound.
 	MaxHops int
 	// Table holds the open requests; Tables, in its place, those of several
@@ -129,7 +132,7 @@ func (c *StagesConfig) queues() (map[string]*proxy.Local, error) {
 		queues[s.Name] = proxy.NewLocal(proxy.LocalConfig{
 			Balancer: proxy.BalancerConfig{
 				Stage: s.Name, MaxHops: c.MaxHops, MaxVisits: s.MaxVisits, Names: names,
-				MaxQueue: s.MaxQueue, MaxQueueBytes: s.MaxQueueBytes,
+				Weights: c.Weights, MaxQueue: s.MaxQueue, MaxQueueBytes: s.MaxQueueBytes,
 			},
 			Refuse: c.refuse,
 			Logger: c.Logger,

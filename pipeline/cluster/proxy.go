@@ -36,6 +36,9 @@ type ProxyConfig struct {
 	// between stages are never refused.
 	MaxQueue      int
 	MaxQueueBytes int64
+	// Weights are the shares of the priority classes; nil:
+	// proxy.DefaultWeights.
+	Weights []int
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
 	// Logger gets what is wrong; nil: nothing.
@@ -79,6 +82,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 			MaxQueue:      cmp.Or(cfg.MaxQueue, DefaultMaxQueue),
 			MaxQueueBytes: cmp.Or(cfg.MaxQueueBytes, DefaultMaxQueueBytes),
 			MaxHops:       cfg.MaxHops,
+			Weights:       cfg.Weights,
 			MaxVisits:     cfg.MaxVisits,
 			Names:         names,
 		},

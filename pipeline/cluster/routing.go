@@ -35,7 +35,7 @@ func newRouting(g *graph.Graph, stage func(name string) (loopback.Stage, func() 
 				Stage:    to,
 				Timeout:  route.Timeout,
 				Repeat:   repeats[route.Repeat],
-				Priority: classes[route.Priority],
+				Priority: g.Class(route.Priority),
 			},
 			compat: compat,
 		})
@@ -49,9 +49,6 @@ var repeats = map[graph.Repeat]httpfront.Repeat{
 	graph.RepeatAlways: httpfront.RepeatAlways,
 	graph.RepeatNever:  httpfront.RepeatNever,
 }
-
-// classes are the priority classes by name.
-var classes = map[string]uint8{"": 0, "interactive": 0, "batch": 1}
 
 // choose is a front's httpfront.Config.Route.
 func (r *routing) choose(req *httptext.Request) (httpfront.Route, error) {

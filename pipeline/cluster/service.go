@@ -163,6 +163,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxTarget:      f.MaxTarget,
 		MaxBody:        int(f.MaxBody),
 		MaxConns:       f.MaxConns,
+		MaxReceiving:   int64(f.MaxPendingBytes),
 		Logger:         s.cfg.Logger.With("front", f.Name),
 	}
 	if s.cfg.AccessLog != nil {
@@ -201,6 +202,7 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Downstream:    st.Downstream.Bind,
 		Fronts:        fronts,
 		Interrupts:    interrupts,
+		Weights:       s.weights(),
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
 		Transport:     s.cfg.Transport,
@@ -214,6 +216,15 @@ func (s *Service) stageNames() []string {
 		names = append(names, st.Name)
 	}
 	return names
+}
+
+// weights are those of the graph's priority classes.
+func (s *Service) weights() []int {
+	var weights []int
+	for _, p := range s.graph.Priorities {
+		weights = append(weights, p.Weight)
+	}
+	return weights
 }
 
 // fronts returns where the fronts are, for proxies and workers.

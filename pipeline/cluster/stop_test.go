@@ -96,6 +96,84 @@ func submit(t *testing.T, o transport.Options, table *loopback.Table, jobs int) 
 	require.Equal(t, jobs, table.Len())
 }
 
+// late is a connection to which writing takes its time.
+type late struct{ net.Conn }
+
+func (l late) Write(p []byte) (int, error) {
+	time.Sleep(20 * time.Millisecond)
+	return l.Conn.Write(p)
+}
+
+// heard collects interrupts.
+type heard chan wire.Key
+
+func (h heard) Interrupt(k wire.Key) { h <- k }
+
+// A front that is stopped hard does not leave its jobs to workers who do not know
+// that nobody waits any more.
+func TestAFrontThatIsStoppedHardInterruptsEveryJob(t *testing.T) {
+	const jobs = 20
+	o := transport.Options{Inproc: transport.NewInproc()}
+	behind := o
+	behind.WrapConn = func(nc net.Conn) net.Conn { return late{nc} }
+	front, err := cluster.NewFront(cluster.FrontConfig{
+		HTTP:  httpfront.Config{Listen: "127.0.0.1:0"},
+		Proxy: "inproc://up", Loopback: "inproc://loopback", Interrupt: "inproc://interrupt",
+		Transport: behind,
+	})
+	require.NoError(t, err)
+	stop := start(t, front)
+	await(t, front.Ready())
+
+	router := o
+	router.Socket = transport.Router
+	got := make(answers, jobs)
+	proxy, err := transport.Listen("inproc://up", router, got)
+	require.NoError(t, err)
+	background(t, proxy.Run)
+	interrupts := make(heard, jobs)
+	hears, err := loopback.NewSubscriber([]string{"inproc://interrupt"}, o, interrupts)
+	require.NoError(t, err)
+	background(t, hears.Run)
+
+	ask := func() net.Conn {
+		conn, err := net.Dial("tcp", front.Addr().String())
+		require.NoError(t, err)
+		_, err = conn.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+		require.NoError(t, err)
+		return conn
+	}
+	// Interrupts come once the subscriber is known: one that does says so.
+	for known := false; !known; {
+		conn := ask()
+		<-got
+		require.NoError(t, conn.Close())
+		select {
+		case <-interrupts:
+			known = true
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+	want := make(map[wire.Key]bool, jobs)
+	for range jobs {
+		conn := ask()
+		defer func() { _ = conn.Close() }()
+		info, err := wire.ParseInfo((<-got)[0])
+		require.NoError(t, err)
+		want[info.Key()] = true
+	}
+	require.NoError(t, stop())
+	for range jobs {
+		select {
+		case k := <-interrupts:
+			assert.True(t, want[k])
+			delete(want, k)
+		case <-time.After(5 * time.Second):
+			require.Fail(t, "not all jobs were interrupted", "%d of %d were not", len(want), jobs)
+		}
+	}
+}
+
 // A handler may go on for a client that left and whose connection is closed.
 // Shutdown waits for it, and Run does not call that a failure.
 func TestShutdownWaitsForAJobWhoseClientLeft(t *testing.T) {

@@ -50,6 +50,7 @@ func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
+	defer adaptProcess(whole.Stats)()
 	defer announce(whole, log)()
 	return serve(ctx, whole, f.http.drain, log)
 }

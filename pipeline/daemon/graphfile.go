@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -188,15 +189,14 @@ func (a *App) graphCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 			if err != nil {
 				return err
 			}
-			f, err := graph.ParseFormat(format)
-			if err != nil {
-				return usageError{err}
+			if !slices.Contains(graph.Formats(), graph.Format(format)) {
+				return usagef("--format %q: want one of %v", format, graph.Formats())
 			}
 			g, err := a.loadGraph(files, log, false)
 			if err != nil {
 				return err
 			}
-			return g.Draw(stdout, f)
+			return g.Draw(stdout, graph.Format(format))
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", format, "text, dot, mermaid or svg")

@@ -55,7 +55,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.maxBody, "max-body", "largest request body (413)")
 	flags.Var(&f.maxHeader, "max-header", "largest request head (431)")
 	flags.IntVar(&f.maxPending, "max-pending", f.maxPending, "most `requests` that wait for an answer (503)")
-	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of their bodies (503)")
+	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of their bodies, and most bytes being received (503)")
 	flags.IntVar(&f.maxConns, "max-conns", f.maxConns, "most open `connections` (503)")
 	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer; negative: for ever")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
@@ -89,6 +89,7 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 			HalfCloseGrace: grace,
 			MaxBody:        int(f.maxBody),
 			MaxHeaderBytes: int(f.maxHeader),
+			MaxReceiving:   int64(f.maxPendingBytes),
 			MaxConns:       f.maxConns,
 			LivePath:       f.live,
 			ReadyPath:      f.ready,

@@ -49,6 +49,7 @@ func (a *App) command(stdout, stderr io.Writer) *cobra.Command {
 		a.runCommand(&logs, stdout, stderr), a.upCommand(&logs, stdout, stderr),
 		a.validateCommand(stdout), a.graphCommand(&logs, stdout, stderr), a.schemaCommand(stdout),
 		a.frontCommand(&logs, stdout, stderr), a.proxyCommand(&logs, stderr), a.workerCommand(&logs, stderr),
+		a.exportCommand(&logs, stdout, stderr), a.probeCommand(),
 	)
 	return root
 }

@@ -30,6 +30,10 @@ func serve(ctx context.Context, p part, drain time.Duration, log *slog.Logger) e
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	// Whoever reads the access log or the log may go; that must not end us.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -56,7 +56,7 @@ func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comman
 	flags.BoolVar(&f.inproc, "inproc", false, "ignore the graph's endpoints: everything is in this process")
 	flags.IntVar(&f.count, "count", 0, "workers of each workers role, instead of the graph's")
 	flags.StringVar(&f.dir.path, "run-dir", "", "`directory` for the sockets of endpoints that the graph leaves out, the same for all its processes")
-	flags.BoolVar(&f.supervised, "supervised", false, "the command up has shown the graph's warnings")
+	flags.BoolVar(&f.supervised, "supervised", false, "a part that the command up has started: the code for a graph that cannot be used is not that of a crash")
 	_ = flags.MarkHidden("supervised") // it is there
 	return cmd
 }
@@ -66,7 +66,7 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	g, err := b.app.loadGraph(files, b.log, f.supervised)
+	g, err := b.app.loadGraph(files, b.log, len(f.roles) > 0)
 	if err != nil {
 		return err
 	}
@@ -92,21 +92,29 @@ func (f *runFlags) check() error {
 	return nil
 }
 
-// serve runs the part, on as many cores as are good for it.
+// serve runs the part, on as many threads as are good for it.
 func (f *runFlags) serve(ctx context.Context, part cluster.Part, g *graph.Graph, log *slog.Logger) error {
-	if len(f.roles) == 1 {
-		switch f.roles[0].Kind {
-		case graph.RoleProxy:
-			oneCore()
-		case graph.RoleWorkers:
-			for _, w := range part.(*cluster.Group).All() {
-				if w, ok := w.(counting); ok {
-					defer adaptCores(w)()
-				}
-			}
+	defer f.adapt(part)()
+	return serve(ctx, part, cluster.Drain(g, defaultDrain), log)
+}
+
+// adapt sees to the threads of this process while the part runs.
+func (f *runFlags) adapt(part cluster.Part) (stop func()) {
+	if whole, ok := part.(*cluster.LocalGraph); ok {
+		return adaptProcess(whole.Stats)
+	}
+	if len(f.roles) != 1 {
+		return func() {}
+	}
+	if f.roles[0].Kind == graph.RoleProxy {
+		oneCore()
+	}
+	for _, w := range part.(*cluster.Group).All() {
+		if w, ok := w.(counting); ok {
+			return adaptWorker(w)
 		}
 	}
-	return serve(ctx, part, cluster.Drain(g, defaultDrain), log)
+	return func() {}
 }
 
 // builder makes the parts of graphs, and holds what they need until they have

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,7 +21,8 @@ import (
 // that no slot waits for the next.
 const inFlight = 4
 
-// simulate runs a batch of jobs through the pipeline.
+// simulate runs a batch of jobs through the pipeline. SIGINT and SIGTERM end it;
+// a second one ends the process, as if nobody had listened for it.
 func (a *App) simulate(ctx context.Context, arg string, workers int, log *slog.Logger, stdout, stderr io.Writer) error {
 	sim, err := a.Simulate(arg)
 	if err != nil {
@@ -30,17 +30,19 @@ func (a *App) simulate(ctx context.Context, arg string, workers int, log *slog.L
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)()
 	bench, err := cluster.NewBench(a.stages(workers), log)
 	if err != nil {
 		return err
 	}
 	bar := progress(sim.Total, stderr)
-	began := time.Now()
+	began, done := time.Now(), 0
 	err = bench.Run(ctx, func(ctx context.Context) error {
 		for job, o := range bench.Batch(ctx, inFlight*max(1, workers), sim.Jobs) {
 			if err := sim.Collect(job, o); err != nil {
 				return err
 			}
+			done++
 			_ = bar.Add(1)
 		}
 		return context.Cause(ctx)
@@ -48,13 +50,14 @@ func (a *App) simulate(ctx context.Context, arg string, workers int, log *slog.L
 	_ = bar.Exit()
 	switch {
 	case ctx.Err() != nil:
-		return errors.New("interrupted")
-	case err != nil:
+		err = fmt.Errorf("interrupted after %d of %d jobs", done, sim.Total)
+	case err == nil:
+		fmt.Fprintln(stdout, sim.Result())
+	default:
 		return err
 	}
-	fmt.Fprintln(stdout, sim.Result())
-	summarize(stderr, sim.Total, time.Since(began), bench.Stats())
-	return nil
+	summarize(stderr, done, time.Since(began), bench.Stats())
+	return err
 }
 
 // progress returns a bar that shows itself on a terminal only.

@@ -61,3 +61,39 @@ func TestSimulationWithTheMostWorkers(t *testing.T) {
 	assert.Zero(t, c.ends(t), c.stderr)
 	assert.Equal(t, fmt.Sprintf("%d done\n", jobs), c.stdout.String())
 }
+
+// A simulation that is told to stop says how far it got, and has no result.
+func TestAnInterruptedSimulationSaysHowFarItGot(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	hundred := make(chan struct{})
+	app := simulated(1000, func(int) {}, func(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
+		select {
+		case <-hundred:
+			<-ctx.Done()
+			return pipeline.Result{}, ctx.Err()
+		default:
+			return pipeline.Text(200, ""), nil
+		}
+	})
+	count := 0
+	simulate := app.Simulate
+	app.Simulate = func(arg string) (*daemon.Simulation, error) {
+		sim, err := simulate(arg)
+		collect := sim.Collect
+		sim.Collect = func(job int, o pipeline.Outcome) error {
+			err := collect(job, o)
+			if count++; err == nil && count == 100 {
+				close(hundred)
+				interrupt()
+			}
+			return err
+		}
+		return sim, err
+	}
+	c := execute(ctx, app, "1", "1")
+	assert.Equal(t, 1, c.ends(t))
+	assert.Empty(t, c.stdout.String())
+	assert.Regexp(t, `(?m)^program: interrupted after 10\d of 1000 jobs$`, c.stderr.String())
+	assert.Regexp(t, `(?m)^jobs +10\d$`, c.stderr.String())
+	assert.Contains(t, c.stderr.String(), "jobs/s")
+}

@@ -96,6 +96,6 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 		return usageError{err}
 	}
 	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", string(f.upstream))
-	defer adaptCores(w)()
+	defer adaptWorker(w)()
 	return serve(ctx, w, f.drain, log)
 }

@@ -16,6 +16,7 @@ type checker struct {
 	top      Position // of the first file
 	o        Options
 	paths    paths
+	guesses  int
 	problems []Problem
 }
 
@@ -36,6 +37,14 @@ func (g *Graph) check(top Position, at map[string]Position, flawed bool, o Optio
 	c.checkEndpoints()
 	c.checkOutside()
 	return c.problems
+}
+
+// hint is didYouMean, the first times.
+func (c *checker) hint(s string, words []string) string {
+	if c.guesses++; c.guesses > maxGuesses {
+		return ""
+	}
+	return didYouMean(s, words)
 }
 
 func (c *checker) add(p Problem) { c.problems = append(c.problems, p) }
@@ -87,7 +96,8 @@ func (c *checker) checkFronts() {
 			c.warn(f.below(f.Position, ".max_target", fmt.Sprintf("longer than max_header, %v, which bounds it", head), "raise max_header too"))
 		}
 		if all := orDefault(f.MaxPendingBytes, pending); f.MaxBody > all {
-			c.warn(f.below(f.Position, ".max_body", fmt.Sprintf("larger than max_pending_bytes, %v: such a request is always refused", all), "raise max_pending_bytes too"))
+			c.warn(f.below(f.Position, ".max_body",
+				fmt.Sprintf("larger than max_pending_bytes, %v: such a request is always refused", all), "raise max_pending_bytes too"))
 		}
 	}
 }

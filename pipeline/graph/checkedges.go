@@ -14,9 +14,16 @@ func (c *checker) checkEdges() {
 		switch {
 		case depth == 0 && leadNowhere:
 		case depth == 0:
-			c.add(s.below(s.Position, "", "no job gets here: no route leads to it, and no stage that one leads to", "add a route or a next, or remove it"))
+			p := s.below(s.Position, "", "no job gets here: no route leads to it, and no stage that one leads to",
+				"add a route or a next, or remove it")
+			if s.isOutside() { // its workers may be made ready before the route is
+				c.warn(p)
+			} else {
+				c.add(p)
+			}
 		case depth > c.g.Limits.MaxHops:
-			c.add(s.below(s.Position, "", fmt.Sprintf("no job gets here: it is the stage %d of a job, and limits.max_hops is %d", depth, c.g.Limits.MaxHops), "raise max_hops"))
+			c.add(s.below(s.Position, "",
+				fmt.Sprintf("no job gets here: it is the stage %d of a job, and limits.max_hops is %d", depth, c.g.Limits.MaxHops), "raise max_hops"))
 		case s.Compat != "" && len(c.g.Fronts) > 1:
 			c.add(s.below(s.Position, ".compat", fmt.Sprintf("prime_server's workers answer to one front, and there are %d that lead here: %s",
 				len(c.g.Fronts), strings.Join(c.frontNames(), ", ")), "give them a graph with a front of its own"))

@@ -21,7 +21,7 @@ func (c *checker) checkRoutes() {
 			continue
 		}
 		if _, ok := c.paths.index[r.Stage]; !ok {
-			add(".stage", fmt.Sprintf("there is no stage %q", r.Stage), didYouMean(r.Stage, c.paths.names))
+			add(".stage", fmt.Sprintf("there is no stage %q", r.Stage), c.hint(r.Stage, c.paths.names))
 			continue
 		}
 		c.checkHealth(r)
@@ -34,29 +34,32 @@ func (c *checker) checkHealth(r *Route) {
 	for _, f := range c.g.Fronts {
 		for _, health := range [...]string{f.Live, f.Ready} {
 			if health != "" && r.Path != "" && normalPath(r.Path) == normalPath(health) {
-				c.warn(r.below(r.Position, ".path", fmt.Sprintf("%s answers %s itself, as a health check", f.label(), health), "give live or ready another path"))
+				c.warn(r.below(r.Position, ".path",
+					fmt.Sprintf("the %s answers %s itself, as a health check", f.label(), health), "give live or ready another path"))
 				return
 			}
 		}
 	}
 }
 
-func (f *Front) label() string {
-	if f.path == "front" {
-		return "the front"
-	}
-	return "the front " + f.Name
-}
-
-// checkTarget warns of requests that the route's stage can do nothing with.
+// checkTarget looks at the names in a route, and warns of requests that its
+// stage can do nothing with.
 func (c *checker) checkTarget(r *Route) {
 	s, _ := c.g.Stage(r.Stage)
-	if s.Gather != "" {
-		c.warn(r.below(r.Position, ".stage", fmt.Sprintf("%s joins the parts of other jobs, and a request is no part", s.Name), "lead it to the stage that scatters"))
+	if names := c.classNames(); r.Priority != "" && !slices.Contains(names, r.Priority) {
+		c.add(r.below(r.Position, ".priority", fmt.Sprintf("there is no priority class %q", r.Priority), c.hint(r.Priority, names)))
 	}
 	if i := slices.Index(r.Methods, "PATCH"); i >= 0 && s.Compat != "" {
 		c.warn(r.below(r.Position, fmt.Sprintf(".methods[%d]", i), "prime_server's workers cannot read PATCH: it is answered 501", ""))
 	}
+}
+
+func (c *checker) classNames() []string {
+	var names []string
+	for _, p := range c.g.Priorities {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // checkShadows finds routes whose requests earlier ones take, be it one or

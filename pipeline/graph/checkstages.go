@@ -11,10 +11,10 @@ func (c *checker) checkStages() {
 	for i := range c.g.Stages {
 		s := &c.g.Stages[i]
 		c.checkWork(s)
-		c.checkGather(i, s)
 		for i, name := range s.Next {
 			if _, ok := c.paths.index[name]; !ok && name != "" {
-				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i), fmt.Sprintf("there is no stage %q", name), didYouMean(name, c.paths.names)))
+				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i),
+					fmt.Sprintf("there is no stage %q", name), c.hint(name, c.paths.names)))
 			}
 		}
 		if s.MaxVisits > c.g.Limits.MaxHops {
@@ -36,7 +36,7 @@ func (c *checker) checkWork(s *Stage) {
 		add("."+who[1], strings.Join(who, " and ")+" exclude one another", "make it two stages")
 	}
 	if s.Worker != "" && c.o.Workers != nil && !slices.Contains(c.o.Workers, s.Worker) {
-		add(".worker", fmt.Sprintf("there is no worker %q", s.Worker), didYouMean(s.Worker, c.o.Workers))
+		add(".worker", fmt.Sprintf("there is no worker %q", s.Worker), c.hint(s.Worker, c.o.Workers))
 	}
 	if s.has(".env") && !s.has(".command") {
 		add(".env", "it is for command, which is missing", "")
@@ -55,24 +55,4 @@ func (s *Stage) workers() []string {
 		}
 	}
 	return who
-}
-
-// checkGather looks at a stage that may join parts.
-func (c *checker) checkGather(stage int, s *Stage) {
-	if s.Gather == "" {
-		if s.has(".gather_timeout") && !s.flawed {
-			c.add(s.below(s.Position, ".gather_timeout", "it is for gather, which is missing", "write gather: all, any or best_effort"))
-		}
-		return
-	}
-	if s.Compat != "" {
-		c.add(s.below(s.Position, ".gather", "prime_server's workers know no parts", ""))
-	}
-	for from, next := range c.paths.meant {
-		if from != stage && slices.Contains(next, stage) {
-			return
-		}
-	}
-	c.add(s.below(s.Position, ".gather", "no other stage forwards here: there are no parts to join",
-		fmt.Sprintf("write next: [%s] at the stage whose jobs are the parts", s.Name)))
 }

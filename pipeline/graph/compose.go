@@ -6,7 +6,7 @@ import "fmt"
 // keys of the files are, too, each at its first place; top is the place of what
 // is in no file.
 func compose(documents []document, top Position) (*Graph, map[string]Position, []Problem) {
-	g := &Graph{Limits: Limits{MaxHops: DefaultMaxHops, Position: top}}
+	g := &Graph{Priorities: DefaultPriorities(), Limits: Limits{MaxHops: DefaultMaxHops, Position: top}}
 	at, stages := make(map[string]Position), make(map[string]Position)
 	var problems []Problem
 	for _, d := range documents {
@@ -15,12 +15,16 @@ func compose(documents []document, top Position) (*Graph, map[string]Position, [
 			g.Fronts = d.fronts
 		}
 		g.Routes = append(g.Routes, d.routes...)
+		if len(d.classes) > 0 {
+			g.Priorities = d.classes
+		}
 		if d.limits.MaxHops != 0 {
 			g.Limits = d.limits
 		}
 		for _, s := range d.stages {
 			if first, twice := stages[s.Name]; twice {
-				problems = append(problems, s.below(s.Position, "", fmt.Sprintf("the stage is there twice, first at %v", first), "give one of them another name"))
+				problems = append(problems, s.below(s.Position, "",
+					fmt.Sprintf("the stage is there twice, first at %v", first), "give one of them another name"))
 				continue
 			}
 			stages[s.Name] = s.Position
@@ -51,7 +55,7 @@ func again(first, of map[string]Position) []Problem {
 		switch {
 		case !twice:
 			first[key] = of[key]
-		case key == "front" || key == "fronts" || key == "limits":
+		case key == "front" || key == "fronts" || key == "limits" || key == "priorities":
 			problems = append(problems, Problem{
 				Position: of[key], Path: key,
 				Message: fmt.Sprintf("%s is in two files, first at %v", key, before),

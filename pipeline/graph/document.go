@@ -10,12 +10,13 @@ const Version = 1
 
 // document is what one file holds.
 type document struct {
-	fronts []Front
-	routes []Route
-	stages []Stage
-	limits Limits
-	at     map[string]Position // of the keys of the file
-	flawed bool                // something was wrong and has been reported
+	fronts  []Front
+	routes  []Route
+	stages  []Stage
+	limits  Limits
+	classes []Priority
+	at      map[string]Position // of the keys of the file
+	flawed  bool                // something was wrong and has been reported
 }
 
 // readDocument reads a file's value.
@@ -34,6 +35,7 @@ func documentKeys() []key[document] {
 			"which requests go to which stage: the first that matches takes the request", readRoutes),
 		noted("stages", named("stage", maxName), "pools of workers by their names, and the edges between them", readStages),
 		noted("limits", ref("limits"), "bounds on every job", readLimits),
+		noted("priorities", classes(), "classes of jobs by their names, and the shares of turns that they get while all wait", readPriorities),
 	}
 }
 
@@ -94,6 +96,34 @@ func readRoutes(c cursor, d *document) bool {
 func readLimits(c cursor, d *document) bool {
 	d.limits = Limits{Position: c.at}
 	return readKeys(c.element(&d.limits.origin), limitsKeys(), &d.limits)
+}
+
+// maxWeight and maxClasses bound the priority classes: a class's index travels
+// as one byte.
+const (
+	maxWeight  = 1000
+	maxClasses = 255
+)
+
+// classes is the schema of the priority classes.
+func classes() schema {
+	s := named("", maxName)
+	s["additionalProperties"] = whole(1, maxWeight).schema
+	s["maxProperties"] = maxClasses
+	return s
+}
+
+func readPriorities(c cursor, d *document) bool {
+	good := c.named(maxName, func(e entry, at cursor) {
+		if w, ok := whole(1, maxWeight).read(at); ok {
+			d.classes = append(d.classes, Priority{Name: e.key, Weight: w})
+		}
+	})
+	if len(d.classes) > maxClasses {
+		c.problem(fmt.Sprintf("%d classes are too many: at most %d", len(d.classes), maxClasses), "")
+		return false
+	}
+	return good
 }
 
 // named calls read for each entry of a mapping whose keys are names.

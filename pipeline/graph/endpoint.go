@@ -85,7 +85,7 @@ func isHost(s string) bool {
 
 func isPort(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && digits(s)
+	return err == nil && digits(s) && (s == "0" || s[0] != '0')
 }
 
 // bindable is an endpoint to bind.

@@ -22,6 +22,9 @@ type Graph struct {
 	Routes []Route
 	Stages []Stage
 	Limits Limits
+	// Priorities are the classes of jobs; the first is that of routes that name
+	// none. Load fills in DefaultPriorities.
+	Priorities []Priority
 	// Warnings are what Load found that may be meant.
 	Warnings []Problem
 }
@@ -84,7 +87,7 @@ type Route struct {
 	Stage string
 	// Timeout is how long the answer may take: 0 is the front's, or Never.
 	Timeout time.Duration
-	// Priority names the class of the jobs; "" is the default one.
+	// Priority names the class of the jobs; "" is the first of Priorities.
 	Priority string
 	// Repeat says whether a job that may have run can be run again.
 	Repeat Repeat
@@ -131,11 +134,6 @@ type Stage struct {
 	// worker; those of other stages always may.
 	MaxQueue      int
 	MaxQueueBytes Size
-	// Gather says when the parts of a scattered job are joined here; "" is a
-	// stage that joins nothing.
-	Gather Gather
-	// GatherTimeout is how long parts may take; 0 is the job's deadline.
-	GatherTimeout time.Duration
 
 	Position Position
 	origin
@@ -144,15 +142,27 @@ type Stage struct {
 // CompatPrimeServer is the Compat of a stage whose workers are prime_server's.
 const CompatPrimeServer = "prime_server"
 
-// Gather is a policy for parts that fail.
-type Gather string
+// Priority is a class of jobs.
+type Priority struct {
+	Name string
+	// Weight is the share of turns that the class gets while jobs of all
+	// classes wait: one of weight 8 beside one of 1 gets eight of nine.
+	Weight int
+}
 
-// The policies.
-const (
-	GatherAll        Gather = "all"         // one failed part fails the job
-	GatherAny        Gather = "any"         // the first good part is enough
-	GatherBestEffort Gather = "best_effort" // what came in time is joined
-)
+// DefaultPriorities returns the classes of a file that names none.
+func DefaultPriorities() []Priority { return []Priority{{"interactive", 8}, {"batch", 1}} }
+
+// Class returns the number of a priority class in envelopes: 0 for "", and for
+// names that there are not.
+func (g *Graph) Class(name string) uint8 {
+	for i, p := range g.Priorities {
+		if p.Name == name {
+			return uint8(i)
+		}
+	}
+	return 0
+}
 
 // Limits bound every job.
 type Limits struct {

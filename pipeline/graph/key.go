@@ -55,7 +55,7 @@ func readKeys[T any](c cursor, keys []key[T], to *T) bool {
 			if at, ok := c.child(e.value, join(c.path, e.key)); ok {
 				keys[i].read(at, to)
 			}
-		case c.path == "" && isExtension(e.key):
+		case c.path == "" && isExtension(e.key), len(c.r.problems) >= maxProblems:
 		default:
 			c.r.add(Problem{Position: e.at, Path: join(c.path, e.key), Message: "there is no such key", Hint: didYouMean(e.key, names(keys))})
 		}

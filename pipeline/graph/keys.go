@@ -118,10 +118,6 @@ func stageKeys() []key[Stage] {
 			"most jobs of fronts that wait for a worker (503)"),
 		field("max_queue_bytes", sizes[Size](1, math.MaxInt64), func(s *Stage) *Size { return &s.MaxQueueBytes }, "1GiB",
 			"most bytes of those jobs (503)"),
-		field("gather", oneOf(GatherAll, GatherAny, GatherBestEffort), func(s *Stage) *Gather { return &s.Gather }, "",
-			"the stage joins the parts of scattered jobs: all of them, any one, or what came in time"),
-		field("gather_timeout", span{least: time.Nanosecond}.kind(), func(s *Stage) *time.Duration { return &s.GatherTimeout }, "",
-			"how long the parts may take; absent: the job's deadline"),
 	}
 }
 

@@ -69,6 +69,9 @@ func whole(least, most int64) kind[int] {
 			}
 			return parsed(c, t, ok, func(s string) (int, *flaw) {
 				n, err := strconv.ParseInt(s, 10, 64)
+				if digits := strings.TrimLeft(s, "+-"); len(digits) > 1 && digits[0] == '0' {
+					return 0, flawf("", "%q begins with 0, which may mean octal: want %s", brief(s), want)
+				}
 				if err != nil || n < least || n > most {
 					return 0, flawf("", "%q: want %s", brief(s), want)
 				}

@@ -56,6 +56,17 @@ func Load(paths []string, o Options) (*Graph, error) {
 	return Parse(files, o)
 }
 
+// shortened returns the first problems, and that there are more.
+func shortened(problems []Problem) []Problem {
+	if len(problems) <= maxProblems {
+		return problems
+	}
+	rest := problems[maxProblems:]
+	more := Problem{Position: rest[0].Position, Message: "there are more problems from here on"}
+	more.Warning = !slices.ContainsFunc(rest, func(p Problem) bool { return !p.Warning })
+	return append(problems[:maxProblems:maxProblems], more)
+}
+
 // fileNames returns the files that paths stand for.
 func fileNames(paths []string) ([]string, error) {
 	var names []string
@@ -132,6 +143,7 @@ func Parse(files []File, o Options) (*Graph, error) {
 		problems = append(problems, g.check(top, at, flawed, o)...)
 	}
 	sortProblems(problems, files)
+	problems = shortened(problems)
 	if slices.ContainsFunc(problems, func(p Problem) bool { return !p.Warning }) {
 		return nil, &Invalid{problems}
 	}

@@ -7,6 +7,7 @@ type paths struct {
 	next  [][]int // edges to nowhere left out
 	meant [][]int // with the edges that seem to be meant by those
 	depth []int   // stages entered on the shortest way from a request; 0: none
+	asked int     // how often a name was looked for that does not exist
 }
 
 // newPaths reads the edges. For depth the stage that seems to be meant is as
@@ -48,9 +49,13 @@ func newPaths(g *Graph) paths {
 	return p
 }
 
+// find returns the stage of a name, or the one that seems to be meant.
 func (p *paths) find(name string) (int, bool) {
 	if i, ok := p.index[name]; ok {
 		return i, true
+	}
+	if p.asked++; p.asked > maxGuesses {
+		return 0, false
 	}
 	near, ok := closest(name, p.names)
 	return p.index[near], ok

@@ -28,7 +28,7 @@ func newReader(file string, lookup func(string) (string, bool)) *reader {
 }
 
 func (r *reader) add(p Problem) {
-	if len(r.problems) < maxProblems {
+	if len(r.problems) <= maxProblems { // one more says that there are more
 		r.problems = append(r.problems, p)
 	}
 }

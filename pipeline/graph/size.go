@@ -45,6 +45,9 @@ func parseSize(s string) (Size, *flaw) {
 			break
 		}
 	}
+	if len(number) > 1 && number[0] == '0' && isDigit(number[1]) { // YAML's octal
+		return 0, bad
+	}
 	if whole, err := strconv.ParseInt(number, 10, 64); err == nil && isDigit(number[0]) {
 		if whole > math.MaxInt64/unit {
 			return 0, bad

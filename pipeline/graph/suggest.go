@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// maxGuesses bounds how often it is guessed what was meant: it takes time, and
+// nobody reads so many guesses.
+const maxGuesses = 100
+
 // didYouMean returns a hint with the word that is closest to s, or with all
 // words where none is close and they are few.
 func didYouMean(s string, words []string) string {

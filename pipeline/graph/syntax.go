@@ -78,7 +78,7 @@ func checkText(f File) *Problem {
 		switch {
 		case c == utf8.RuneError && n == 1:
 			bad = "the file is no UTF-8 text"
-		case c < ' ' && c != '\t' && c != '\n' && c != '\r', c == 0x7f:
+		case !isYAML(c):
 			bad = fmt.Sprintf("a control character, %#02x", c)
 		}
 		if bad != "" {
@@ -91,6 +91,17 @@ func checkText(f File) *Problem {
 		rest = rest[n:]
 	}
 	return nil
+}
+
+// isYAML reports whether a character may stand in YAML (section 5.1).
+func isYAML(c rune) bool {
+	switch {
+	case c < ' ':
+		return c == '\t' || c == '\n' || c == '\r'
+	case c >= 0x7f && c < 0xa0:
+		return c == 0x85
+	}
+	return c != 0xfffe && c != 0xffff
 }
 
 var (

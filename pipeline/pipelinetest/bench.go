@@ -13,15 +13,15 @@ import (
 type bench struct {
 	job     *loopback.Job
 	given   bool
-	stage   string
+	result  pipeline.Result
 	outcome *Outcome
 }
 
-// watch returns h, with the stage that it forwards to written down.
+// watch returns h, with its result written down.
 func (b *bench) watch(h pipeline.Handler) pipeline.Handler {
 	return pipeline.HandlerFunc(func(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
 		r, err := h.Handle(ctx, job)
-		b.stage, _ = r.Forwarded()
+		b.result = r
 		return r, err
 	})
 }
@@ -44,9 +44,19 @@ func (b *bench) Sent(error) {}
 // Leave implements loopback.Slot.
 func (b *bench) Leave() {}
 
-// Submit implements loopback.Stage.
-func (b *bench) Submit(job *loopback.Job, _ transport.Notifier) error {
-	b.outcome = &Outcome{Stage: b.stage, Frames: job.Payload.Frames()}
+// Submit implements loopback.Stage. Of a scattered job it gets the parts one by
+// one.
+func (b *bench) Submit(job *loopback.Job, sent transport.Notifier) error {
+	if f, _, ok := b.result.Scattered(); ok {
+		if b.outcome == nil {
+			b.outcome = &Outcome{Stage: f.Stage, Fan: &f}
+		}
+		b.outcome.Parts = append(b.outcome.Parts, job.Payload.Frames())
+	} else {
+		stage, _ := b.result.Forwarded()
+		b.outcome = &Outcome{Stage: stage, Frames: job.Payload.Frames()}
+	}
+	sent.Sent(nil)
 	return nil
 }
 

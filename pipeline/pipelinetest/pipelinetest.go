@@ -5,6 +5,7 @@ package pipelinetest
 
 import (
 	"context"
+	"errors"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -13,10 +14,12 @@ import (
 )
 
 // Outcome is what a handler made of a job. Either Stage and Frames are set, or
-// Response.
+// Stage, Fan and Parts, or Response.
 type Outcome struct {
-	Stage    string   // where the job was forwarded
-	Frames   [][]byte // what was forwarded
+	Stage    string        // where the job was forwarded, or its parts
+	Frames   [][]byte      // what was forwarded
+	Fan      *pipeline.Fan // how the job was scattered
+	Parts    [][][]byte    // the frames of every part
 	Response *pipeline.Response
 }
 
@@ -25,6 +28,29 @@ type Outcome struct {
 // test that ends it is a client that leaves, and then there is no outcome: nil.
 func Call(ctx context.Context, h pipeline.Handler, frames ...[]byte) *Outcome {
 	return call(ctx, h, wire.Frames(frames))
+}
+
+// Join gives h one job joined of parts, as the stage where they are joined gets
+// it: with Frames, or with an Err, which is pipeline.ErrMissing or becomes what
+// the handler of the part would have told the client.
+func Join(ctx context.Context, h pipeline.Handler, parts ...pipeline.Part) *Outcome {
+	joined := make(wire.Joined, len(parts))
+	for i, p := range parts {
+		joined[i] = wire.JoinedPart{Index: uint32(p.Index), Payload: wire.Frames(p.Frames)}
+		var status *pipeline.StatusError
+		switch {
+		case p.Err == nil:
+		case errors.Is(p.Err, pipeline.ErrMissing):
+			joined[i].State, joined[i].Payload = wire.PartMissing, nil
+		case errors.As(p.Err, &status):
+			joined[i].State, joined[i].Code = wire.PartFailed, uint16(status.Status)
+			joined[i].Payload = wire.Frames{[]byte(status.Message)}
+		default:
+			joined[i].State, joined[i].Code = wire.PartFailed, 500
+			joined[i].Payload = wire.Frames{[]byte("internal error")}
+		}
+	}
+	return call(ctx, h, joined)
 }
 
 // Do gives h one HTTP request, as the first stage gets it.

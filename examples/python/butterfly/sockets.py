@@ -1,0 +1,242 @@
+"""The sockets of a worker process."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Optional
+
+import zmq
+
+from .job import Job
+from .result import Forward, Reply
+from .text import render
+from .wire import BEAT, FRONT_NAME, Key, beat_frame, interrupt_key
+
+MAX_MESSAGE = 64 << 20  # bytes that a peer takes, all frames together
+HELD = 0.1  # seconds for which an outcome that does not leave keeps the process
+LINGER = 5.0  # seconds that outcomes have to leave when the process ends
+LOOK = 0.005  # seconds between two looks for interrupts during a job
+HEARD = 4096  # interrupts that are remembered
+
+# Seconds after which leaving needs no receipt, by what the proxy is: butterfly's,
+# prime_server's, which sends none but may send a job, or not known yet.
+RECEIPT = {True: 10.0, False: 1.0, None: 3.0}
+
+
+@dataclass
+class Endpoints:
+    """Where a process connects to, and what it is called."""
+
+    stage: str
+    upstream: str  # of its own stage's proxy
+    next: Dict[str, str]  # of other stages' proxies; a single one may be called ""
+    fronts: Dict[str, str]  # loopbacks
+    interrupts: List[str]
+
+
+def connect(to: zmq.Socket, endpoint: str) -> None:
+    """Connects as all sockets here do: for good, and with heartbeats."""
+    to.setsockopt(zmq.LINGER, 0)
+    to.setsockopt(zmq.IPV6, "[" in endpoint)
+    to.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+    to.setsockopt(zmq.RECONNECT_IVL, 50)
+    to.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+    to.setsockopt(zmq.HEARTBEAT_IVL, 2000)
+    to.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6000)
+    to.setsockopt(zmq.HEARTBEAT_TTL, 6000)
+    to.setsockopt(zmq.SNDTIMEO, int(HELD * 1000))
+    try:
+        to.connect(endpoint)
+    except zmq.ZMQError as e:
+        raise ValueError(f"{endpoint!r} is no endpoint to connect to: {e}") from e
+
+
+def new_instance() -> int:
+    """Returns the number by which the process announces itself: 64 random bits
+    without a zero byte, which would end it in libzmq."""
+    return int.from_bytes(bytes(secrets.choice(range(1, 256)) for _ in range(8)), "little")
+
+
+class Link:
+    """The connection to the own stage's proxy, who is told that we are idle.
+
+    A beat goes out once on every connection and once after every job, so that
+    the proxy never mistakes one. None is kept for a later connection."""
+
+    def __init__(self, context: zmq.Context, endpoint: str) -> None:
+        self.instance = new_instance()
+        self.connected = False
+        self.butterfly: Optional[bool] = None  # whether the proxy is; None: it sent nothing yet
+        self.told: Optional[bool] = None  # of this idleness: the beat, or (True) the withdrawal
+        self.done: Key = (0, 0, 0)  # the last job
+        self.beat = b""
+        self.receipt = False  # no job is on its way any more
+        self.leave_by = 0.0  # when leaving needs no receipt, by time.monotonic
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)
+        self.socket.setsockopt(zmq.METADATA, b"X-Butterfly:" + self.instance.to_bytes(8, "little"))
+        self.socket.monitor("inproc://link", zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self.events = context.socket(zmq.PAIR)
+        self.events.set_hwm(0)
+        self.events.connect("inproc://link")
+        connect(self.socket, endpoint)
+
+    def look(self) -> None:
+        """Takes note of connections that came and went."""
+        while self.events.poll(0):
+            (event,) = struct.unpack_from("=H", self.events.recv_multipart()[0])
+            self.connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self.butterfly = self.told = None
+
+    def tell(self, leaving: bool) -> None:
+        """Says that the process is idle, or that it leaves, if that is news. A
+        prime_server proxy, which would take it for a beat, is not told of leaving."""
+        if not self.connected or self.told == leaving:
+            return
+        self.told = leaving
+        self.leave_by = time.monotonic() + RECEIPT[self.butterfly]
+        if leaving and self.butterfly is False:
+            return
+        self.socket.getsockopt(zmq.EVENTS)  # lets the socket see which connections are up
+        try:
+            self.socket.send_multipart([self.beat, beat_frame(self.instance, self.done, leaving)])
+        except zmq.Again:
+            pass  # the connection has gone: the next one is told
+
+    def receive(self) -> Optional[List[bytes]]:
+        """Returns a job, or None if there was but a receipt or nothing."""
+        if not self.socket.poll(0):
+            return None
+        frames = self.socket.recv_multipart(copy=False)
+        self.butterfly = announced(frames[0])
+        message = [frame.bytes for frame in frames]
+        if len(message) == 1 and message[0][:4] == BEAT:  # an older one means nothing any more
+            self.receipt = message[0] == beat_frame(self.instance, self.done, True)
+            return None
+        return message
+
+    def finish(self, key: Key, beat: bytes) -> None:
+        """Notes that a job has been done: the proxy has to be told."""
+        self.done, self.beat, self.told = key, beat, None
+
+    def left(self) -> bool:
+        """Whether no job can be on its way to a process that is leaving."""
+        if self.receipt:
+            return True
+        waiting = self.connected and (self.told is not True or time.monotonic() < self.leave_by)
+        return not waiting and not self.socket.poll(0)
+
+
+def announced(frame: zmq.Frame) -> bool:
+    """Whether the peer that sent a frame announced itself as butterfly's."""
+    try:
+        frame.get("X-Butterfly")  # type: ignore[arg-type]
+    except UnicodeDecodeError:  # eight random bytes are seldom text
+        return True
+    except zmq.ZMQError:
+        return False
+    return True
+
+
+class Unsent(Exception):
+    """An outcome that cannot be sent, and what its client is told instead."""
+
+    def __init__(self, why: str, status: int = 0, text: str = "") -> None:
+        super().__init__(why)
+        self.status, self.text = status, text
+
+
+class Outlets:
+    """Where outcomes go: the fronts' loopbacks and the next stages' proxies. What
+    a peer does not take waits in libzmq until the peer is back."""
+
+    def __init__(self, context: zmq.Context, at: Endpoints) -> None:
+        self.stage = at.stage
+        self.fronts = {name: self._outlet(context, zmq.PUSH, e) for name, e in at.fronts.items()}
+        self.next = {name: self._outlet(context, zmq.DEALER, e) for name, e in at.next.items()}
+
+    @staticmethod
+    def _outlet(context: zmq.Context, kind: int, endpoint: str) -> zmq.Socket:
+        outlet: zmq.Socket = context.socket(kind)
+        connect(outlet, endpoint)
+        outlet.setsockopt(zmq.LINGER, int(LINGER * 1000))
+        return outlet
+
+    def answer(self, job: Job, answer: Reply) -> None:
+        """Sends an answer to the front that waits: a single one waits for all,
+        of several the job names one. Raises Unsent."""
+        name = job.info.fields.get(FRONT_NAME, b"").decode("utf-8", "replace")
+        to = next(iter(self.fronts.values())) if len(self.fronts) == 1 else self.fronts.get(name)
+        if to is None:
+            raise Unsent(f"the job is of front {name!r}, and no loopback has this name")
+        frames = [job.info.answered(answer.status), render(answer, job.info, job.wants_head())]
+        if _size(frames) > MAX_MESSAGE:
+            raise Unsent("the answer is too large for a message", 500, "the answer is too large")
+        if not _send(to, frames):
+            raise Unsent("too many answers wait for the front already")
+
+    def forward(self, job: Job, result: Forward) -> None:
+        """Sends a job to another stage. Raises Unsent."""
+        stage = result.stage or ""
+        to = self.next.get(stage)
+        if len(self.next) == 1 and ("" in self.next or stage == ""):
+            to = next(iter(self.next.values()))
+        if to is None:
+            raise Unsent(f"stage {self.stage!r} has no next stage {stage!r}", 500, "internal error")
+        frames = [job.info.frame, *result.frames]
+        if _size(frames) > MAX_MESSAGE:
+            raise Unsent("the job is too large for a message", 500, "the job is too large for the next stage")
+        if not _send(to, frames):
+            raise Unsent(f"too many jobs wait for stage {stage!r} already", 503, "the next stage is busy")
+
+
+def _size(frames: List[bytes]) -> int:
+    return sum(map(len, frames))
+
+
+def _send(to: zmq.Socket, frames: List[bytes]) -> bool:
+    """Sends a message and waits, not for long, until it has left; False: it was
+    not taken. libzmq tells of large frames that they left; small ones leave
+    before a later beat does, since one thread of its writes both."""
+    try:
+        sent = [to.send(f, zmq.SNDMORE, copy=False, track=True) for f in frames[:-1]]
+        sent.append(to.send(frames[-1], copy=False, track=True))
+        zmq.MessageTracker(*sent).wait(HELD)  # type: ignore[arg-type]
+    except zmq.Again:
+        return False
+    except zmq.NotDone:
+        pass
+    return True
+
+
+class Interrupts:
+    """What the fronts say of jobs that nobody waits for any more."""
+
+    def __init__(self, context: zmq.Context, endpoints: Iterable[str]) -> None:
+        self.socket = context.socket(zmq.SUB)
+        self.socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self.socket.setsockopt(zmq.RCVHWM, HEARD)
+        for endpoint in endpoints:
+            connect(self.socket, endpoint)
+        self._heard: OrderedDict[Key, None] = OrderedDict()
+        self._looked = 0.0
+
+    def hear(self) -> None:
+        """Takes note of all that has come."""
+        self._looked = time.monotonic()
+        while self.socket.poll(0):
+            key = interrupt_key(self.socket.recv_multipart()[0])
+            if key is not None:
+                self._heard[key] = None
+            if len(self._heard) > HEARD:
+                self._heard.popitem(last=False)
+
+    def named(self, key: Key) -> bool:
+        """Whether a job was interrupted, as known some milliseconds ago."""
+        if time.monotonic() - self._looked > LOOK:
+            self.hear()
+        return key in self._heard

@@ -1,0 +1,95 @@
+"""The frames between the processes, as docs/protocol.md draws them."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+Key = Tuple[int, int, int]  # a job's: its front's instance, id, time
+
+BEAT = b"BFLB"  # what the second frame of a beat begins with
+HEAD = 2  # flag: the client asked with HEAD
+FRONT_NAME, REQUEST_ID = 1, 2  # tags of optional fields
+
+_KEY = struct.Struct("<II")
+_PRIME = struct.Struct("<IIHH")
+_EXTENSION = struct.Struct("<4sBBBBQqIIIHH")
+_BEAT = struct.Struct("<4sBBHQQII")
+_OPTIONAL = 52  # where the optional fields begin
+_CODE = 0x3FF << 5  # the bits of the status
+
+
+@dataclass(frozen=True)
+class Info:
+    """The first frame of a job. It is handed on as it came, but for the status."""
+
+    frame: bytes
+    id: int
+    time: int
+    bits: int = 0
+    flags: int = 0
+    attempt: int = 0
+    priority: int = 0
+    instance: int = 0
+    deadline: int = 0  # Unix microseconds, 0: none
+    client: int = 0
+    hops: int = 0
+    part: int = 0
+    slot: int = 0
+    fields: Dict[int, bytes] = field(default_factory=dict)
+
+    @staticmethod
+    def parse(frame: bytes) -> Info:
+        """Reads a frame; ValueError says what is wrong with it."""
+        if len(frame) < 8:
+            raise ValueError(f"an info frame of {len(frame)} bytes, want 8 at least")
+        if len(frame) < 12:
+            return Info(frame, *_KEY.unpack_from(frame))
+        ident, stamp, bits, _ = _PRIME.unpack_from(frame)
+        if frame[12:16] != b"BFLY":
+            return Info(frame, ident, stamp, bits)
+        if not _OPTIONAL <= len(frame) <= 255 or frame[16] != 1:
+            raise ValueError("the extension of the info frame is cut off, too long, or of another version")
+        _magic, _version, *values, _reserved = _EXTENSION.unpack_from(frame, 12)
+        values.append(_fields(frame))
+        return Info(frame, ident, stamp, bits, *values)
+
+    @property
+    def key(self) -> Key:
+        """The job's name: an interrupt and the beat after the job bear it."""
+        return self.instance, self.id, self.time
+
+    def answered(self, status: int) -> bytes:
+        """Returns the frame of an answer: the job's own, with the status."""
+        if len(self.frame) < 12:
+            return self.frame
+        bits = self.bits & ~_CODE | status << 5 & _CODE
+        return self.frame[:8] + struct.pack("<H", bits) + self.frame[10:]
+
+
+def _fields(frame: bytes) -> Dict[int, bytes]:
+    """Returns the optional fields by tag, of several of a tag the first."""
+    fields: Dict[int, bytes] = {}
+    at = _OPTIONAL
+    while at < len(frame):
+        tag, size = frame[at], frame[at + 1] if at + 1 < len(frame) else 255
+        end = at + 2 + size
+        if tag == 0 or end > len(frame):
+            raise ValueError(f"byte {at} of the info frame begins no field")
+        fields.setdefault(tag, frame[at + 2 : end])
+        at = end
+    return fields
+
+
+def beat_frame(instance: int, done: Key, withdraw: bool) -> bytes:
+    """Returns the second frame of a beat: a process is one slot, number 0."""
+    return _BEAT.pack(BEAT, 1, withdraw, 0, instance, *done)
+
+
+def interrupt_key(frame: bytes) -> Optional[Key]:
+    """Returns the key that an interrupt names; None: the frame is none."""
+    if len(frame) < 8:
+        return None
+    ident, stamp = _KEY.unpack_from(frame)
+    return (int.from_bytes(frame[8:16], "little") if len(frame) >= 16 else 0), ident, stamp

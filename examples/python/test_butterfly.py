@@ -1,0 +1,266 @@
+"""Tests of what needs no pipeline: python3 -m unittest, in this folder.
+
+Workers as processes in a pipeline are tested with the daemon, in internal/e2e.
+"""
+
+import unittest
+from pathlib import Path
+from typing import Any, Dict
+from unittest.mock import patch
+
+import butterfly
+import echo_worker
+import primes_worker
+from butterfly import Fail, Forward, Job, Reply, Request, forward, reply
+from butterfly.command import _endpoints, _parser, quoted
+from butterfly.sockets import Endpoints, new_instance
+from butterfly.text import plain_target, render
+from butterfly.wire import HEAD, Info, beat_frame, interrupt_key
+
+GOLDEN = Path(__file__).parents[2] / "internal" / "wire" / "testdata" / "golden"
+KEY = (0x1122334455667788, 7, 0x6543210F)
+
+
+def golden(name: str) -> bytes:
+    return bytes.fromhex((GOLDEN / f"{name}.hex").read_text())
+
+
+def ask(text: str) -> Job:
+    return Job([text.encode("latin-1")])
+
+
+class GoldenFrames(unittest.TestCase):
+    def test_prime_info(self) -> None:
+        info = Info.parse(golden("info-prime"))
+        self.assertEqual(info.key, (0, 7, 0x6543210F))
+        self.assertEqual(info.bits, 9)
+        self.assertEqual(info.fields, {})
+        closed = Info.parse(golden("info-prime")[:8] + b"\x11\0\0\0")
+        self.assertEqual(closed.answered(200), golden("info-prime-200"))
+
+    def test_extended_info(self) -> None:
+        info = Info.parse(golden("info-extended"))
+        self.assertEqual(info.key, KEY)
+        self.assertEqual(info.deadline, 0)
+        self.assertEqual(Job([b""], info).request_id, "1122334455667788-00000007-6543210f")
+
+    def test_full_info(self) -> None:
+        info = Info.parse(golden("info-full"))
+        self.assertEqual((info.key, info.flags, info.attempt, info.priority), (KEY, 3, 2, 1))
+        self.assertEqual((info.deadline, info.client, info.hops), (1700000000123456, 0xDEADBEEF, 70000))
+        self.assertEqual((info.part, info.slot), (5, 4095))
+        self.assertEqual(info.fields, {1: b"f" * 28, 2: b"r" * 40, 3: bytes(26), 4: bytes(64), 5: bytes(32)})
+        job = Job([b""], info)
+        self.assertEqual((job.request_id, job.attempt, job.hops), ("r" * 40, 2, 70000))
+        self.assertEqual(job.deadline, 1700000000.123456)
+        self.assertTrue(job.interrupted, "its deadline is long over")
+
+    def test_only_the_status_of_an_info_changes(self) -> None:
+        full = golden("info-full")
+        answered = Info.parse(full).answered(503)
+        self.assertEqual(Info.parse(answered).bits >> 5 & 0x3FF, 503)
+        self.assertEqual(Info.parse(answered).answered(0), full)
+        self.assertEqual((answered[:8], answered[10:]), (full[:8], full[10:]))
+
+    def test_foreign_and_short_infos_are_handed_on(self) -> None:
+        for tail in (b"", b"\x09", b"\x09\0\0\0foreign", b"\x09\0\0\0BFL"):
+            frame = golden("info-prime")[:8] + tail
+            info = Info.parse(frame)
+            self.assertEqual(info.key, (0, 7, 0x6543210F))
+            answered = info.answered(200)
+            self.assertEqual((len(answered), answered[10:]), (len(frame), frame[10:]))
+
+    def test_malformed_infos(self) -> None:
+        extended = golden("info-extended")
+        for frame in (
+            b"",
+            bytes(7),
+            extended[:51],
+            extended[:16] + b"\x02" + extended[17:],
+            extended + bytes(2),
+            extended + b"\x01",
+            extended + b"\x01\x05abcd",
+            golden("info-full") + b"\x09\x02ab",
+        ):
+            with self.assertRaises(ValueError, msg=frame.hex()):
+                Info.parse(frame)
+
+    def test_beat(self) -> None:
+        frame = beat_frame(0x99AABBCCDDEEFF00, KEY, False)
+        want = golden("beat")
+        self.assertEqual(frame, want[:6] + b"\0\0" + want[8:], "but for the slot, which is 0")
+        self.assertEqual(beat_frame(0x99AABBCCDDEEFF00, KEY, True)[:6], golden("beat-withdraw")[:6])
+
+    def test_instance_has_no_zero_byte(self) -> None:
+        self.assertTrue(all(0 not in new_instance().to_bytes(8, "little") for _ in range(2000)))
+
+    def test_interrupt(self) -> None:
+        self.assertEqual(interrupt_key(golden("interrupt")), KEY)
+        self.assertEqual(interrupt_key(golden("interrupt") + b"more"), KEY)
+        self.assertEqual(interrupt_key(golden("interrupt-prime")), (0, *KEY[1:]))
+        self.assertIsNone(interrupt_key(bytes(7)))
+
+
+class Requests(unittest.TestCase):
+    def test_parts(self) -> None:
+        line = b"POST /a%2Fb%20c?x=1%262&y=a+b%2b&x=3&flag HTTP/1.1\r\n"
+        r = Request(line + b"Host: h\r\nX-Y: \t1 \r\nx-y: 2\r\n\r\nbody\r\n\r\n")
+        self.assertEqual((r.method, r.path, r.version, r.body), ("POST", "/a/b c", "HTTP/1.1", b"body\r\n\r\n"))
+        self.assertEqual(r.query, {"x": ["1&2", "3"], "y": ["a b+"], "flag": [""]})
+        self.assertEqual(r.headers, [("Host", "h"), ("X-Y", "1"), ("x-y", "2")])
+        self.assertEqual((r.header("x-Y"), r.header("none"), r.header("none", "?")), ("1", "", "?"))
+
+    def test_lenient(self) -> None:
+        r = Request(b"GET / HTTP/1.0\nEmpty:\nno colon\n\nrest")
+        self.assertEqual((r.headers, r.body), ([("Empty", "")], b"rest"))
+        self.assertEqual(Request(b"GET * HTTP/1.1\r\n\r\n").path, "*")
+        self.assertEqual(Request(b"GET http://h/p?q=http://x/ HTTP/1.1\r\n\r\n").path, "/p")
+        self.assertEqual(Request(b"GET ?a HTTP/1.1\r\n\r\n").path, "/")
+        self.assertEqual(Request("GET /ä?ö=%C3%BC HTTP/1.1\r\n\r\n".encode()).query, {"ö": ["ü"]})
+        self.assertEqual(Request("GET /ä HTTP/1.1\r\n\r\n".encode()).path, "/ä")
+
+    def test_no_requests(self) -> None:
+        for text in ("", "GET /\n\n", "GET / HTTP/2.0\n\n", "G(T / HTTP/1.1\n\n", "GET / HTTP/1.1\nA: b\n"):
+            with self.assertRaises(Fail, msg=text) as raised:
+                Request(text.encode())
+            self.assertEqual(raised.exception.status, 400)
+
+    def test_target_of_a_prime_server_front(self) -> None:
+        for target, plain in {
+            "%2Ffoo%3F%2Ffoo%3D": "/foo",
+            "%2Ffoo%3F%2Ffoo": "/foo",
+            "%2ffoo%3Fa%3D1": "/foo?a=1",
+            "%2Fa%20b%3Fc%3D100%25%2Bd": "/a%20b?c=100%25%2Bd",
+            "%2F": "/",
+            "%2F%0D%0AX%3A": "/%0D%0AX:",
+            "%2Ffoo%3Fa%3D%%%": "/foo?a=%25%25%25",
+            "%2F%C3%A4": "/\xc3\xa4",
+            "/foo?/foo=": "/foo?/foo=",
+            "*": "*",
+        }.items():
+            self.assertEqual(plain_target(target), plain)
+        self.assertEqual(Request(b"GET %2F%C3%A4%3Fa%3Db%252 HTTP/1.1\r\n\r\n").path, "/ä")
+
+
+class Answers(unittest.TestCase):
+    def text(self, answer: Reply, info: str = "info-extended", head: bool = False) -> bytes:
+        return render(answer, Info.parse(golden(info)), head)
+
+    def test_for_our_front(self) -> None:
+        self.assertEqual(self.text(reply(200, b"x")), b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+        self.assertEqual(self.text(reply(799)), b"HTTP/1.1 799 \r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(self.text(reply(204, b"x")), b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertEqual(self.text(reply(200, b"xy"), head=True), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+
+    def test_for_a_prime_server_front(self) -> None:
+        for bits, start, connection in (
+            (9, b"HTTP/1.1 ", b"Connection: Keep-Alive\r\n"),
+            (0x11, b"HTTP/1.1 ", b"Connection: Close\r\n"),
+            (0x19, b"HTTP/1.1 ", b"Connection: Keep-Alive\r\n"),
+            (0, b"HTTP/1.0 ", b""),
+        ):
+            info = Info.parse(golden("info-prime")[:8] + bytes([bits, 0, 0, 0]))
+            text = render(reply(200, b"x"), info, False)
+            self.assertEqual(text, start + b"200 OK\r\n" + connection + b"Content-Length: 1\r\n\r\nx")
+
+    def test_fields(self) -> None:
+        fields = [("Content-Length", "9"), ("connection", "close"), ("Set-Cookie", "a"), ("Set-Cookie", "\xe4")]
+        self.assertEqual(reply(200, b"", fields).headers, (("Set-Cookie", "a"), ("Set-Cookie", "\xe4")))
+        self.assertEqual(reply(body="ä").body, b"\xc3\xa4")
+        self.assertEqual(reply(body="ä").headers, (("Content-Type", "text/plain; charset=utf-8"),))
+        self.assertEqual(reply(body="{}", headers={"content-type": "x/y"}).headers, (("content-type", "x/y"),))
+        self.assertEqual(reply(body=memoryview(b"abc")[1:]).body, b"bc")
+
+    def test_what_cannot_travel(self) -> None:
+        bad: Dict[str, Any] = {"A b": "c", "A": "b\r\nc", "B": "\x00", "C": "\u20ac", "": "x"}
+        for name, value in bad.items():
+            with self.assertRaises(ValueError, msg=name):
+                reply(200, b"", {name: value})
+        for status in (100, 199, 1000, -1):
+            with self.assertRaises(ValueError):
+                reply(status)
+        with self.assertRaises(ValueError):
+            Fail(200, "well")
+        with self.assertRaises(ValueError):
+            forward("x")
+        with self.assertRaises(ValueError):
+            forward("x", *[b""] * 1024)
+        with self.assertRaises(ValueError):
+            Reply(200, (("A", "\u20ac"),), b"")
+        with self.assertRaises(TypeError):
+            Reply(200, (), "text")  # type: ignore[arg-type]
+        with self.assertRaises(TypeError):
+            Forward(None, ("text",))  # type: ignore[arg-type]
+        for wrong in (5, None, [1]):
+            with self.assertRaises(TypeError, msg=repr(wrong)):
+                reply(200, wrong)  # type: ignore[arg-type]
+            with self.assertRaises(TypeError, msg=repr(wrong)):
+                forward("x", wrong)  # type: ignore[arg-type]
+
+
+class Jobs(unittest.TestCase):
+    def test_interrupted(self) -> None:
+        job = ask("GET / HTTP/1.1\r\n\r\n")
+        job.check()
+        job.left = lambda: True
+        with self.assertRaises(butterfly.Interrupted):
+            job.check()
+
+    def test_deadline_allows_for_clocks_that_differ(self) -> None:
+        job = Job([b""], Info.parse(golden("info-full")))
+        for late, expired in ((-1.0, False), (0.4, False), (0.6, True)):
+            with patch("time.time", return_value=1700000000.123456 + late):
+                self.assertEqual(job.expired, expired)
+
+    def test_beat(self) -> None:
+        job = ask("")
+        job.beat = memoryview(b"warm")
+        self.assertEqual(job.beat, b"warm")
+        with self.assertRaises(TypeError):
+            job.beat = "text"  # type: ignore[assignment]
+
+    def test_head(self) -> None:
+        job = ask("HEAD / HTTP/1.1\r\n\r\n")
+        self.assertFalse(job.wants_head(), "the frame of a later stage may begin like this")
+        self.assertEqual(job.request.method, "HEAD")
+        self.assertTrue(job.wants_head())
+        frame = bytearray(golden("info-extended"))
+        frame[17] = HEAD
+        self.assertTrue(Job([b""], Info.parse(bytes(frame))).wants_head())
+
+    def test_examples(self) -> None:
+        self.assertEqual(echo_worker.echo(ask("POST / HTTP/1.1\r\nContent-Type: a/b\r\n\r\nhi")).body, b"hi")
+        parsed = primes_worker.parse(ask("GET /is_prime?possible_prime=7 HTTP/1.1\r\n\r\n"))
+        self.assertEqual(parsed, Forward("compute", (b"\7" + bytes(7),)))
+        for number, answer in ((7, b"7"), (8, b"18446744073709551615"), (1, b"1")):
+            self.assertEqual(primes_worker.compute(Job([number.to_bytes(8, "little")])).body, answer)
+        for text in ("18446744073709551616", "1 ", "-1", "1_0", "\xb2", ""):
+            with self.assertRaises(Fail, msg=text):
+                primes_worker.parse(ask("POST / HTTP/1.1\r\n\r\n" + text))
+
+
+class CommandLine(unittest.TestCase):
+    def endpoints(self, *args: str) -> Endpoints:
+        return _endpoints(_parser().parse_args(args), "w")
+
+    def test_names(self) -> None:
+        at = self.endpoints(
+            "--upstream-proxy", "ipc://u", "--interrupt", "ipc://i", "--interrupt", "ipc://j",
+            "--loopback", "a=ipc://x=1", "--loopback", "ipc://y=2", "--downstream-proxy", "ipc://n",
+        )  # fmt: skip
+        self.assertEqual((at.stage, at.upstream, at.interrupts), ("w", "ipc://u", ["ipc://i", "ipc://j"]))
+        self.assertEqual((at.fronts, at.next), ({"a": "ipc://x=1", "": "ipc://y=2"}, {"": "ipc://n"}))
+
+    def test_problems(self) -> None:
+        ends = ["--upstream-proxy", "ipc://u", "--loopback", "ipc://l", "--interrupt", "ipc://i"]
+        for args in (ends[2:], ends[:2] + ends[4:], ends[:4], [*ends, "--loopback", "ipc://m"]):
+            with self.assertRaises(ValueError, msg=args):
+                self.endpoints(*args)
+
+    def test_values_of_log_lines(self) -> None:
+        for text, value in {"a/b:c": "a/b:c", "a b": '"a b"', "": '""', 'a"': '"a\\""', "a\nb": '"a\\nb"'}.items():
+            self.assertEqual(quoted(text), value)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,45 @@
+package export
+
+import (
+	"strings"
+
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
+)
+
+// containerGraph is where the graph's file is in containers.
+const containerGraph = "/etc/butterfly/graph.yaml"
+
+// run is what a container runs, and what it may take.
+type run struct {
+	Binary, Image string
+	Role          string
+	Graph         string
+	Memory, Soft  int // MiB; at most, and what Go aims at
+	Stop          int // seconds
+}
+
+func (p *plan) run(image string, role graph.Role, memory int) run {
+	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop}
+}
+
+// image returns what the workers of a stage run, and whether it is made up.
+func (p *plan) image(s stage) (image string, madeUp bool) {
+	if own, ok := p.Images[s.Name]; ok {
+		return own, false
+	}
+	if len(s.Command) == 0 {
+		return p.Image, false
+	}
+	return besides(p.Image, s.Label), true
+}
+
+// besides returns the name of an image that is built beside another: of
+// registry/program:1.0 it is registry/program-LABEL:1.0.
+func besides(image, label string) string {
+	name, _, _ := strings.Cut(image, "@")
+	tag := ""
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		name, tag = name[:i], name[i:]
+	}
+	return name + "-" + label + tag
+}
