@@ -36,6 +36,9 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 	if r.beat != nil {
 		s.beat = r.beat
 	}
+	if c.stream != nil && s.endStream(c, err) {
+		return
+	}
 	if err == nil {
 		err = s.settle(job, c, r)
 	}
@@ -180,7 +183,7 @@ func (c *call) Sent(err error) {
 	}
 	job, info, told, lost := c.losing()
 	switch {
-	case told, errors.Is(err, transport.ErrClosed):
+	case told, c.stream != nil && c.stream.sent, errors.Is(err, transport.ErrClosed):
 		s.giveUp(c, &info, err)
 	case job && lost <= maxLost && s.failPart(&info, c, 502, lostReason):
 	case job:

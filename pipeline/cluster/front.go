@@ -92,6 +92,7 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 		return nil, err
 	}
 	table.Notify(f.publisher)
+	f.collector.Grant(f.publisher)
 	for _, s := range stages {
 		r, err := loopback.NewRemote(s.endpoint, o, table)
 		if err != nil {
