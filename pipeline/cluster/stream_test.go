@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -379,6 +380,43 @@ func TestASlowClientHoldsTheStreamBack(t *testing.T) {
 		require.NoError(t, c.Close())
 		<-s.ended
 	})
+}
+
+// What a stream costs whose client does not read is bounded: in the front two
+// windows and a chunk, in the worker, which is here too, no more than a window.
+func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
+	const clients, most = 16, 400 << 10
+	deploy := newStreamer()
+	w, err := cluster.NewWhole(cluster.WholeConfig{
+		Stages: []cluster.Stage{{Name: "streams", Slots: clients, Handler: deploy}},
+		HTTP:   httpfront.Config{Listen: "127.0.0.1:0"},
+	})
+	require.NoError(t, err)
+	start(t, w)
+	await(t, w.Ready())
+	before := heap()
+	for range clients {
+		c, _ := raw(t, w.Addr(), asks("GET", "/flood", "1.1"))
+		require.NoError(t, c.SetReadBuffer(4<<10))
+		<-deploy.running
+	}
+	last := int64(-1)
+	require.Eventually(t, func() bool {
+		now := deploy.wrote.Load()
+		defer func() { last = now }()
+		return now > 0 && now == last
+	}, 20*time.Second, 300*time.Millisecond)
+	each := (int64(heap()) - int64(before)) / clients
+	t.Logf("%d KiB for each of %d streams, of which %d KiB have been written", each>>10, clients, last/clients>>10)
+	assert.Less(t, each, int64(most))
+}
+
+// heap returns the bytes that are in use.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // The timeout of a request is for the first part; behind it StreamIdle counts.
