@@ -34,11 +34,12 @@ func newAccessLog(to io.Writer, log *slog.Logger) *accessLog {
 	return &accessLog{to: to, log: log, full: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
-// note adds the line of an exchange whose answer is ready: in common log
-// format, then microseconds and the request's id.
+// note adds the line of an exchange whose answer is ready, or has left if it was
+// a stream: in common log format with the bytes of the body, then microseconds
+// and the request's id.
 //
 //	127.0.0.1 - - [02/Jan/2006:15:04:05 +0000] "GET / HTTP/1.1" 200 2 153 id
-func (a *accessLog) note(x *exchange) {
+func (a *accessLog) note(x *exchange, bytes int) {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,7 +55,7 @@ func (a *accessLog) note(x *exchange) {
 	b = append(b, `" `...)
 	b = strconv.AppendInt(b, int64(x.ctx.Response.StatusCode()), 10)
 	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(len(x.ctx.Response.Body())), 10)
+	b = strconv.AppendInt(b, int64(bytes), 10)
 	b = append(b, ' ')
 	b = x.appendTook(b, now)
 	b = x.appendID(b)

@@ -20,6 +20,7 @@ const (
 	DefaultBodyTimeout    = 60 * time.Second
 	DefaultIdleTimeout    = 75 * time.Second
 	DefaultWriteTimeout   = 20 * time.Second
+	DefaultStreamIdle     = 60 * time.Second
 	DefaultHalfCloseGrace = 100 * time.Millisecond
 	DefaultMaxHeaderBytes = 16 << 10
 	DefaultMaxTarget      = 8 << 10
@@ -74,8 +75,13 @@ type Config struct {
 	// Default DefaultIdleTimeout. An idle connection costs about 10 KiB.
 	IdleTimeout time.Duration
 	// WriteTimeout is how long a client may take to accept 256 KiB of an
-	// answer; then the connection is cut. Default DefaultWriteTimeout.
+	// answer, or 16 KiB of one that is streamed; then the connection is cut. Default DefaultWriteTimeout.
 	WriteTimeout time.Duration
+	// StreamIdle is how long the next part of a streamed answer may take once
+	// the client has been sent all there is; then the connection is cut. To the
+	// first part Timeout applies. Default DefaultStreamIdle; negative is for
+	// ever.
+	StreamIdle time.Duration
 	// HalfCloseGrace is how long a client that has closed its side of the
 	// connection may still wait for an answer: closing cannot be told from
 	// leaving. Default DefaultHalfCloseGrace; negative is for ever. A
@@ -174,6 +180,7 @@ func (c Config) withDefaults() Config {
 	c.BodyTimeout = orDefault(c.BodyTimeout, DefaultBodyTimeout)
 	c.IdleTimeout = orDefault(c.IdleTimeout, DefaultIdleTimeout)
 	c.WriteTimeout = orDefault(c.WriteTimeout, DefaultWriteTimeout)
+	c.StreamIdle = orDefault(c.StreamIdle, DefaultStreamIdle)
 	c.HalfCloseGrace = orDefault(c.HalfCloseGrace, DefaultHalfCloseGrace)
 	c.MaxHeaderBytes = orDefault(c.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	c.MaxTarget = orDefault(c.MaxTarget, DefaultMaxTarget)

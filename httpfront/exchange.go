@@ -21,6 +21,8 @@ type exchange struct {
 	head  bool
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
+
+	streams bool // the answer comes in parts, which see to its end themselves
 }
 
 // handle is fasthttp's handler.
@@ -45,8 +47,8 @@ func (x *exchange) end() {
 	if x.front.draining.Load() {
 		x.ctx.SetConnectionClose()
 	}
-	if x.front.access != nil {
-		x.front.access.note(x)
+	if x.front.access != nil && !x.streams {
+		x.front.access.note(x, len(x.ctx.Response.Body()))
 	}
 }
 
@@ -80,6 +82,10 @@ func (x *exchange) serve() error {
 		return err
 	}
 	answer, err := x.ask(p, req, &route)
+	if p.Stream() != nil {
+		return x.stream(p, answer.Payload)
+	}
+	p.Release()
 	if errors.Is(err, loopback.ErrGone) {
 		x.hangUp()
 		return nil
@@ -127,8 +133,9 @@ func (x *exchange) open(req *httptext.Request, timeout time.Duration) (*loopback
 	return p, err
 }
 
-// ask submits the job and waits for its answer. The request belongs to the
-// stage from then on.
+// ask submits the job and waits for its answer, or for the first part of it. The
+// request belongs to the stage from then on. An answer that comes in parts can
+// still be abandoned by the connection.
 func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route) (loopback.Answer, error) {
 	info := p.Info()
 	info.Version = uint8(req.Minor)
@@ -148,8 +155,9 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
-	x.conn.settled()
-	p.Release()
+	if p.Stream() == nil {
+		x.conn.settled()
+	}
 	return answer, err
 }
 

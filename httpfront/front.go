@@ -36,6 +36,7 @@ type Front struct {
 	receiving receiving
 	refused   refused
 	watcher   *watcher
+	chunks    sync.Pool // of *[]byte, for streams
 	epoch     time.Time // what the connections' clocks count from
 	draining  atomic.Bool
 	stopped   atomic.Bool   // hard
@@ -56,6 +57,7 @@ func New(cfg Config) (*Front, error) {
 	f := &Front{
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(), receiving: receiving{limit: cfg.MaxReceiving},
 		refused: refused{often: rate.Sometimes{Interval: time.Second}},
+		chunks:  sync.Pool{New: newChunk},
 		ready:   make(chan struct{}), done: make(chan struct{}),
 	}
 	f.conns.open = make(map[uint64]*conn)

@@ -38,7 +38,7 @@ func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 	x.refuse(err)
 	x.conn.lingers = true
 	if f.access != nil {
-		f.access.note(&x)
+		f.access.note(&x, len(ctx.Response.Body()))
 	}
 }
 

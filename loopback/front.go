@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,9 +58,33 @@ func (b *binding) Endpoint() string {
 // proxies and gives them to the front's table.
 type Collector struct {
 	*binding
-	to   Answerer
-	log  *slog.Logger
-	warn rate.Sometimes
+	to      Answerer
+	credits *Publisher // nil: none are told
+	log     *slog.Logger
+	warn    rate.Sometimes
+
+	mu      sync.Mutex // guards senders
+	senders map[*transport.Peer]*sender
+}
+
+// sender is the Origin of streams that come over one connection.
+type sender struct {
+	credits *Publisher
+	worker  uint64 // the instance that it announced
+}
+
+// Credit implements Origin.
+func (s *sender) Credit(key wire.Key, granted uint64) {
+	s.tell(&wire.Credit{Worker: s.worker, Key: key, Granted: granted})
+}
+
+// Refuse implements Origin.
+func (s *sender) Refuse(key wire.Key) { s.tell(&wire.Credit{Worker: s.worker, Key: key, Stop: true}) }
+
+func (s *sender) tell(c *wire.Credit) {
+	if s.credits != nil {
+		s.credits.credit(c)
+	}
 }
 
 // NewCollector returns a Collector that will bind endpoint. It acquires
@@ -69,26 +94,53 @@ func NewCollector(endpoint string, o transport.Options, to Answerer) (*Collector
 	if err != nil {
 		return nil, fmt.Errorf("loopback: collector: %w", err)
 	}
-	return &Collector{binding: b, to: to, log: logger(o), warn: rate.Sometimes{Interval: time.Second}}, nil
+	return &Collector{
+		binding: b, to: to, log: logger(o), warn: rate.Sometimes{Interval: time.Second},
+		senders: make(map[*transport.Peer]*sender),
+	}, nil
 }
+
+// Grant has by tell the senders of streams of their credit. Call it before Run.
+// Without it they stop when what they may send unasked is used up.
+func (c *Collector) Grant(by *Publisher) { c.credits = by }
 
 // Run binds, serves until ctx ends, and joins what it started. It may run once.
 func (c *Collector) Run(ctx context.Context) error { return c.run(ctx, c) }
 
 // PeerUp implements transport.Handler.
-func (c *Collector) PeerUp(*transport.Peer) {}
+func (c *Collector) PeerUp(p *transport.Peer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.senders[p] = &sender{c.credits, p.Instance()}
+}
 
-// PeerDown implements transport.Handler.
-func (c *Collector) PeerDown(*transport.Peer, error) {}
+// PeerDown implements transport.Handler: the streams of who has gone are cut.
+func (c *Collector) PeerDown(p *transport.Peer, _ error) {
+	c.mu.Lock()
+	from := c.senders[p]
+	delete(c.senders, p)
+	c.mu.Unlock()
+	if table, ok := c.to.(interface{ Gone(Origin) }); ok {
+		table.Gone(from)
+	}
+}
+
+func (c *Collector) sender(p *transport.Peer) *sender {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.senders[p]
+}
 
 // Receive implements transport.Handler.
 func (c *Collector) Receive(p *transport.Peer, batch []transport.Message) {
+	from := c.sender(p)
 	for _, m := range batch {
 		a, err := parseAnswer(m)
 		if err != nil {
 			c.warn.Do(func() { c.log.Warn("answer refused", "peer", p.Remote(), "err", err) })
 			continue
 		}
+		a.From = from
 		_ = c.to.Answer(a, nil) // a Table takes every answer
 	}
 }
@@ -107,7 +159,8 @@ func parseAnswer(m transport.Message) (Answer, error) {
 }
 
 // Publisher is the front's PUB socket: it tells workers and proxies of jobs
-// that nobody waits for any more. It is an Interrupter.
+// that nobody waits for any more, and the senders of streams of their credit. It
+// is an Interrupter.
 type Publisher struct{ *binding }
 
 // NewPublisher returns a Publisher that will bind endpoint. It acquires
@@ -136,6 +189,13 @@ func (p *Publisher) Flush(ctx context.Context) error {
 func (p *Publisher) Interrupt(key wire.Key) {
 	if l := p.listener.Load(); l != nil {
 		l.Publish(transport.Message{wire.AppendInterrupt(nil, key)})
+	}
+}
+
+// credit publishes to the worker that it is for, and to nobody else.
+func (p *Publisher) credit(c *wire.Credit) {
+	if l := p.listener.Load(); l != nil {
+		l.PublishTo(wire.CreditPrefix(c.Worker), transport.Message{c.AppendTo(nil)})
 	}
 }
 

@@ -19,10 +19,12 @@ type Job struct {
 	Size    int // bytes of the payload's frames, for bounds
 }
 
-// Answer is what goes straight back to the front that waits.
+// Answer is what goes straight back to the front that waits: the whole answer,
+// or, with the flag Stream, a part of it.
 type Answer struct {
 	Info    wire.Info
 	Payload wire.Payload
+	From    Origin // of a part: who sends the stream
 }
 
 // Stage takes jobs. Implementations are safe for concurrent use.

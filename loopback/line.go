@@ -40,6 +40,9 @@ func (l *line) send(info *wire.Info, frames [][]byte, sent transport.Notifier) e
 		info = &whole
 	}
 	d := &dispatch{line: l, sent: sent, resend: l.resend}
+	if info.Extended && info.Flags.Has(wire.Stream) {
+		d.resend = 0 // it would come out of turn
+	}
 	d.message = append(append(d.frames[:0], info.AppendTo(d.room[:0])), frames...)
 	l.open.Add(1)
 	if err := l.dialer.Send(d.message, d); err != nil {

@@ -21,6 +21,7 @@ type Pending struct {
 	ended     bool
 	answer    Answer
 	err       error
+	stream    *Stream // set once, with the answer
 }
 
 // Info returns the request's info frame. The caller may fill in what it knows
@@ -42,6 +43,12 @@ func (p *Pending) Done() <-chan struct{} { return p.done }
 
 // Result returns what Wait would; only after the token of Done was taken.
 func (p *Pending) Result() (Answer, error) { return p.answer, p.err }
+
+// Stream returns the rest of an answer that comes in parts, of which Wait has
+// returned the first; nil of one that came whole. Only after Wait. The request
+// is open until the stream ends: a caller that does not read it to its end has
+// to Abandon it before Release.
+func (p *Pending) Stream() *Stream { return p.stream }
 
 // Abandon ends the request because its client left, with err (usually
 // ErrGone), and interrupts its jobs. It does nothing if the request has ended.
@@ -71,10 +78,11 @@ func (p *Pending) Fail(err error) {
 	}
 }
 
-// Release gives the Pending back after Wait. Neither it nor its info frame may
+// Release gives the Pending back after Wait, and after its stream has ended, if
+// it has one. Neither it nor its info frame may
 // be used afterwards.
 func (p *Pending) Release() {
-	p.answer, p.err, p.info = Answer{}, nil, wire.Info{}
+	p.answer, p.err, p.stream, p.info = Answer{}, nil, nil, wire.Info{}
 	p.table.pool.Put(p)
 }
 

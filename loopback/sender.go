@@ -3,6 +3,9 @@ package loopback
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +28,9 @@ type frontLink struct {
 	line
 	name     string
 	instance atomic.Uint64 // of the front at the other end now; 0: unknown, or prime_server's
+
+	mu      sync.Mutex // guards watches
+	watches map[*func()]struct{}
 }
 
 // maxLost is how often an answer may get lost with its connection before it is
@@ -101,6 +107,27 @@ func (s *Sender) front(i *wire.Info) *frontLink {
 	return nil
 }
 
+// Watch has lost called when the connection to the front of a job is lost, until
+// end is called: parts of a stream are not sent again. lost must not block and
+// may be called once more while end returns.
+func (s *Sender) Watch(i *wire.Info, lost func()) (end func()) {
+	l := s.front(i)
+	if l == nil {
+		return func() {}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watches == nil {
+		l.watches = make(map[*func()]struct{})
+	}
+	l.watches[&lost] = struct{}{}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.watches, &lost)
+	}
+}
+
 // PeerUp implements transport.Handler.
 func (l *frontLink) PeerUp(p *transport.Peer) {
 	l.instance.Store(p.Instance())
@@ -112,4 +139,12 @@ func (l *frontLink) Receive(*transport.Peer, []transport.Message) {}
 
 // PeerDown implements transport.Handler. The instance stays: answers to a
 // front that is away for a moment wait for it.
-func (l *frontLink) PeerDown(*transport.Peer, error) { l.up.Store(false) }
+func (l *frontLink) PeerDown(*transport.Peer, error) {
+	l.up.Store(false)
+	l.mu.Lock()
+	watches := slices.Collect(maps.Keys(l.watches))
+	l.mu.Unlock()
+	for _, lost := range watches {
+		(*lost)()
+	}
+}

@@ -13,20 +13,27 @@ import (
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
 
-// Subscriber hears the interrupts of fronts and tells them to an Interrupter.
+// Subscriber hears the interrupts of fronts and tells them to an Interrupter;
+// to one that is an Origin, the credit of the streams that it sends, too.
 // A key from a prime_server front has no instance: it means the job of that id
 // and time without one.
 type Subscriber struct {
 	dialers []*transport.Dialer
 	to      Interrupter
+	streams Origin // nil: it sends none
 	log     *slog.Logger
 	warn    rate.Sometimes
 }
 
-// NewSubscriber validates and acquires nothing.
+// NewSubscriber validates and acquires nothing. For credit o has to hold the
+// instance that the Sender of the streams announces.
 func NewSubscriber(endpoints []string, o transport.Options, to Interrupter) (*Subscriber, error) {
 	o.Socket, o.Subscribe = transport.Sub, [][]byte{{}}
 	s := &Subscriber{to: to, log: logger(o), warn: rate.Sometimes{Interval: time.Second}}
+	if streams, ok := to.(Origin); ok {
+		s.streams = streams
+		o.Subscribe = append(o.Subscribe, wire.CreditPrefix(o.Instance))
+	}
 	for _, e := range endpoints {
 		d, err := transport.NewDialer(e, o, s)
 		if err != nil {
@@ -55,13 +62,30 @@ func (s *Subscriber) PeerDown(*transport.Peer, error) {}
 // Receive implements transport.Handler.
 func (s *Subscriber) Receive(p *transport.Peer, batch []transport.Message) {
 	for _, m := range batch {
-		key, err := parseInterrupt(m)
-		if err != nil {
+		if err := s.hear(m); err != nil {
 			s.warn.Do(func() { s.log.Warn("interrupt refused", "peer", p.Remote(), "err", err) })
-			continue
 		}
+	}
+}
+
+func (s *Subscriber) hear(m transport.Message) error {
+	if s.streams != nil && len(m) == 1 && wire.IsCredit(m[0]) {
+		c, err := wire.ParseCredit(m[0])
+		switch {
+		case err != nil:
+			return err
+		case c.Stop:
+			s.streams.Refuse(c.Key)
+		default:
+			s.streams.Credit(c.Key, c.Granted)
+		}
+		return nil
+	}
+	key, err := parseInterrupt(m)
+	if err == nil {
 		s.to.Interrupt(key)
 	}
+	return err
 }
 
 func parseInterrupt(m transport.Message) (wire.Key, error) {

@@ -30,6 +30,11 @@ type TableConfig struct {
 	MaxPending int
 	// MaxPendingBytes bounds the bytes of their bodies; 0: DefaultMaxPendingBytes.
 	MaxPendingBytes int64
+	// StreamWindow bounds the bytes of a streamed answer that are held for its
+	// client, with wire.PartOverhead for each part; 0: DefaultStreamWindow, which
+	// is the least. A stream takes up to twice as much memory. More is for
+	// clients or workers that are far away.
+	StreamWindow int64
 }
 
 func (c TableConfig) withDefaults() TableConfig {
@@ -41,6 +46,9 @@ func (c TableConfig) withDefaults() TableConfig {
 	}
 	if c.MaxPendingBytes == 0 {
 		c.MaxPendingBytes = DefaultMaxPendingBytes
+	}
+	if c.StreamWindow == 0 {
+		c.StreamWindow = DefaultStreamWindow
 	}
 	return c
 }
@@ -57,12 +65,12 @@ func NewInstance() uint64 {
 // Stats counts what became of requests since the table was made.
 type Stats struct {
 	Opened    uint64 // requests taken
-	Answered  uint64 // by an answer
+	Answered  uint64 // by an answer, up to its last part
 	Expired   uint64 // by their deadline
 	Abandoned uint64 // by their client
-	Failed    uint64 // not submitted, or stopped hard
+	Failed    uint64 // not submitted, stopped hard, or streams that their senders did not end well
 	Refused   uint64 // over a bound, or draining
-	Late      uint64 // answers to requests no longer open, or never opened here
+	Late      uint64 // answers, and parts, for requests no longer open, or never opened here, or answered by a stream of another sender
 }
 
 // Table holds the open requests of one front. It is safe for concurrent use.
@@ -99,6 +107,8 @@ func NewTable(cfg TableConfig) (*Table, error) {
 		return nil, fmt.Errorf("loopback: max pending %d is negative", cfg.MaxPending)
 	case cfg.MaxPendingBytes < 0:
 		return nil, fmt.Errorf("loopback: max pending bytes %d is negative", cfg.MaxPendingBytes)
+	case cfg.StreamWindow < DefaultStreamWindow:
+		return nil, fmt.Errorf("loopback: a stream window of %d bytes is too small: workers may send %d unasked", cfg.StreamWindow, DefaultStreamWindow)
 	}
 	return &Table{
 		cfg:    cfg,
@@ -194,12 +204,29 @@ func (t *Table) watch(p *Pending) {
 
 // Answer ends the request that a's info frame names. If it is not open any
 // more, or never was here, the answer is counted and dropped. Where parts of the
-// request may still be worked on, they are interrupted. It never fails.
+// request may still be worked on, they are interrupted. The first part of a
+// stream ends the wait for the answer, the last the request. It never fails.
 func (t *Table) Answer(a Answer, sent transport.Notifier) error {
+	if a.Info.Extended && a.Info.Flags.Has(wire.Stream) {
+		t.part(&a)
+	} else {
+		t.whole(&a)
+	}
+	if sent != nil {
+		sent.Sent(nil)
+	}
+	return nil
+}
+
+// whole takes an answer in one piece.
+func (t *Table) whole(a *Answer) {
 	t.mu.Lock()
 	p := t.find(&a.Info)
+	if p != nil && p.stream != nil { // begun by another: what this one says of the job is late
+		p = nil
+	}
 	if p != nil {
-		p.answer = a
+		p.answer = *a
 		t.stats.Answered++
 		t.end(p, nil)
 	} else {
@@ -209,10 +236,6 @@ func (t *Table) Answer(a Answer, sent transport.Notifier) error {
 	if p != nil && a.Info.Extended && a.Info.Flags.Has(wire.Scattered) {
 		t.interrupt(a.Info.Key())
 	}
-	if sent != nil {
-		sent.Sent(nil)
-	}
-	return nil
 }
 
 // Lost ends the request of a job that may not have reached its stage, with
@@ -220,7 +243,7 @@ func (t *Table) Answer(a Answer, sent transport.Notifier) error {
 func (t *Table) Lost(i *wire.Info) {
 	t.mu.Lock()
 	p := t.find(i)
-	if p == nil {
+	if p == nil || p.stream != nil { // a stream tells that it has
 		t.mu.Unlock()
 		return
 	}
@@ -240,15 +263,20 @@ func (t *Table) find(i *wire.Info) *Pending {
 	return p
 }
 
-// end takes p out of the table and wakes its waiter.
+// end takes p out of the table and wakes its waiter, or the reader of its stream.
 func (t *Table) end(p *Pending, err error) {
 	delete(t.open, p.info.ID)
 	if p.heapIndex >= 0 {
 		t.deadlines.remove(p)
 	}
 	t.bytes -= p.bytes
-	p.err, p.ended = err, true
-	p.done <- struct{}{}
+	p.ended = true
+	if p.stream != nil {
+		p.stream.end(err)
+	} else {
+		p.err = err
+		p.done <- struct{}{}
+	}
 	if t.draining && len(t.open) == 0 {
 		close(t.empty)
 	}

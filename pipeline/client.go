@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -46,7 +48,9 @@ func (a Answer) Response() (*Response, error) {
 // Do submits one job and waits for its answer. The job's deadline is ctx's;
 // when ctx ends first the job is interrupted and ctx's error returned, with its
 // cause if there is one. The error of submission wraps that of the stage or a
-// *loopback.FullError.
+// *loopback.FullError. An answer that comes in parts is gathered, up to
+// MaxGathered bytes; then its job is interrupted and ErrGatheredTooLarge
+// returned.
 func (c *Client) Do(ctx context.Context, frames ...[]byte) (Answer, error) {
 	if len(frames) == 0 {
 		return Answer{}, fmt.Errorf("pipeline: a job has at least one frame")
@@ -71,10 +75,41 @@ func (c *Client) Do(ctx context.Context, frames ...[]byte) (Answer, error) {
 		<-p.Done()
 	}
 	a, err := p.Result()
+	if s := p.Stream(); s != nil {
+		defer p.Abandon(loopback.ErrGone) // before Release
+		stop := context.AfterFunc(ctx, func() { p.Abandon(endOf(ctx)) })
+		defer stop()
+		return gather(a.Payload, s)
+	}
 	if errors.Is(err, loopback.ErrDeadline) { // the table was faster than we
 		err = endOf(ctx)
 	}
 	return Answer{a.Payload}, err
+}
+
+// gather makes one answer of the parts of a stream.
+func gather(first wire.Payload, s *loopback.Stream) (Answer, error) {
+	opening, ok := first.(*httptext.Opening)
+	if !ok {
+		var err error
+		if opening, err = httptext.ParseOpening(Answer{first}.Bytes()); err != nil {
+			return Answer{}, fmt.Errorf("pipeline: first part of a streamed answer: %w", err)
+		}
+	}
+	whole := *opening.Response
+	whole.Body = slices.Clone(whole.Body)
+	for {
+		bytes, err := s.Next(0)
+		switch {
+		case errors.Is(err, io.EOF):
+			return Answer{&whole}, nil
+		case err != nil:
+			return Answer{}, err
+		case len(whole.Body)+len(bytes) > MaxGathered:
+			return Answer{}, ErrGatheredTooLarge
+		}
+		whole.Body = append(whole.Body, bytes...)
+	}
 }
 
 // endOf returns an error that is both ctx's and its cause. A context that has

@@ -14,7 +14,8 @@ type jobContext struct {
 	values   context.Context // of the pool; its end does not end the job
 	deadline time.Time       // zero: none
 
-	ended atomic.Bool // err is set
+	ended  atomic.Bool // err is set
+	lifted atomic.Bool // the deadline does not hold any more
 
 	mu    sync.Mutex // guards the fields below
 	err   error
@@ -26,7 +27,25 @@ type jobContext struct {
 type afterFunc struct{ f func() }
 
 // Deadline implements context.Context.
-func (c *jobContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+func (c *jobContext) Deadline() (time.Time, bool) {
+	if c.unbound() {
+		return time.Time{}, false
+	}
+	return c.deadline, true
+}
+
+// unbound reports whether no deadline ends the context.
+func (c *jobContext) unbound() bool { return c.deadline.IsZero() || c.lifted.Load() }
+
+// lift takes the deadline away, unless it has ended the context already.
+func (c *jobContext) lift() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lifted.Store(true)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
 
 // Value implements context.Context.
 func (c *jobContext) Value(key any) any { return c.values.Value(key) }
@@ -34,7 +53,7 @@ func (c *jobContext) Value(key any) any { return c.values.Value(key) }
 // Err implements context.Context.
 func (c *jobContext) Err() error {
 	if !c.ended.Load() {
-		if c.deadline.IsZero() || time.Now().Before(c.deadline) {
+		if c.unbound() || time.Now().Before(c.deadline) {
 			return nil
 		}
 		c.end(context.DeadlineExceeded)
@@ -61,8 +80,15 @@ func (c *jobContext) Done() <-chan struct{} {
 
 // arm starts the timer that ends the context at its deadline.
 func (c *jobContext) arm() {
-	if c.timer == nil && !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
+	if c.timer == nil && !c.unbound() {
+		c.timer = time.AfterFunc(time.Until(c.deadline), c.expire)
+	}
+}
+
+// expire ends the context at its deadline, if that still holds.
+func (c *jobContext) expire() {
+	if !c.unbound() {
+		c.end(context.DeadlineExceeded)
 	}
 }
 

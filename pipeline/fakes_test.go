@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -53,4 +54,10 @@ func (c *collect) Answer(a loopback.Answer, sent transport.Notifier) error {
 		sent.Sent(fate)
 	}
 	return nil
+}
+
+func (c *collect) answers() []loopback.Answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.got)
 }

@@ -36,6 +36,9 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 	if r.beat != nil {
 		s.beat = r.beat
 	}
+	if c.stream != nil && s.endStream(c, err) {
+		return
+	}
 	if err == nil {
 		err = s.settle(job, c, r)
 	}
@@ -195,7 +198,7 @@ func (c *call) Sent(err error) {
 	c.outcome.Unlock()
 	switch {
 	case part && s.failPart(&info, c, 502, lostReason):
-	case told, closed:
+	case told, closed, c.stream != nil && c.stream.sent:
 		s.giveUp(c, &info, err)
 	case job:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)

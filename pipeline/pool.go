@@ -65,6 +65,8 @@ type Pool struct {
 	heard heard
 	lost  rate.Sometimes // log lines about answers that nobody took
 	busy  rate.Sometimes // and about next stages that take no job
+
+	streams streams
 }
 
 // PoolStats counts a pool's work since it was made.

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"context"
+
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 )
 
@@ -31,6 +33,7 @@ type Result struct {
 	response   *Response
 	beat       []byte
 	scattering *scattering
+	send       func(context.Context, *StreamWriter) error
 }
 
 type resultKind uint8
@@ -40,6 +43,7 @@ const (
 	forwarded
 	replied
 	scattered
+	streamed
 )
 
 // Forward sends frames, at least one, to another stage, or to the same again.

@@ -36,6 +36,8 @@ type call struct {
 	ctx  jobContext
 	job  Job
 
+	stream *stream // nil: the answer comes whole
+
 	outcome sync.Mutex      // guards the fields below
 	told    bool            // the client is told that it got lost
 	failed  bool            // the join is told so, of a part
@@ -92,7 +94,8 @@ func (s *slot) do(job *loopback.Job) {
 	result, err = s.handle(c)
 }
 
-// handle calls the handler and turns a panic into an error.
+// handle calls the handler, and sends the stream by which it answers; it turns a
+// panic into an error.
 func (s *slot) handle(c *call) (r Result, err error) {
 	returned := false
 	defer func() {
@@ -105,6 +108,9 @@ func (s *slot) handle(c *call) (r Result, err error) {
 		}
 	}()
 	r, err = s.pool.cfg.Handler.Handle(&c.ctx, &c.job)
+	if err == nil && r.kind == streamed {
+		err = s.stream(c, r)
+	}
 	returned = true
 	return r, err
 }

@@ -14,6 +14,7 @@ func Workers() map[string]pipeline.Handler {
 		"primes.parse":   pipeline.HandlerFunc(Parse),
 		"primes.compute": pipeline.HandlerFunc(Compute),
 		"primes.slice":   Slices{},
+		"primes.list":    pipeline.HandlerFunc(List),
 		"echo":           pipeline.HandlerFunc(Echo),
 	}
 }

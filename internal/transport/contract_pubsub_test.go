@@ -64,6 +64,25 @@ func TestPublishGoesToSubscribers(t *testing.T) {
 	})
 }
 
+func TestPublishToPassesByWhoAskedForMore(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		ups := record(t)
+		l, _ := r.listen(Options{Socket: Pub}, ups)
+		all, both := record(t), record(t)
+		r.dial(prefixes(""), all)
+		subscribed(t, await(t, ups.up), 1)
+		r.dial(prefixes("", "ab"), both)
+		subscribed(t, await(t, ups.up), 2)
+
+		l.PublishTo([]byte("ab"), msg("abc"))
+		l.PublishTo([]byte("a"), msg("a nobody"))
+		l.Publish(msg("ab all"))
+		assert.Equal(t, msg("abc"), both.message())
+		assert.Equal(t, msg("ab all"), both.message(), "once, however many prefixes match")
+		assert.Equal(t, msg("ab all"), all.message())
+	})
+}
+
 func TestSubscribersMayListen(t *testing.T) {
 	onEach(t, func(t *testing.T, r *rig) {
 		got := record(t)

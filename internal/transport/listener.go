@@ -219,6 +219,20 @@ func (l *Listener) Publish(m Message) {
 	}
 }
 
+// PublishTo sends m to every peer that subscribed to just this prefix, which m's
+// first frame has to begin with, and to nobody else: those who subscribed to a
+// shorter one, to everything for example, do not get it. In all else it is
+// Publish.
+func (l *Listener) PublishTo(prefix []byte, m Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := range l.peers {
+		if p.subs.has(prefix) && errors.Is(p.out.put(m, nil), ErrQueueFull) {
+			l.dropped.Add(1)
+		}
+	}
+}
+
 // Flush blocks until all that was queued for the present peers before the call
 // has been handed to the kernel or given up, or ctx ends; then it returns ctx's
 // cause.

@@ -57,3 +57,10 @@ func (s *subscriptions) match(frame []byte) bool {
 	defer s.mu.RUnlock()
 	return slices.ContainsFunc(s.prefixes, func(prefix []byte) bool { return bytes.HasPrefix(frame, prefix) })
 }
+
+// has reports whether the peer asked for just this prefix.
+func (s *subscriptions) has(prefix []byte) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.ContainsFunc(s.prefixes, func(have []byte) bool { return bytes.Equal(have, prefix) })
+}

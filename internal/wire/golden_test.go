@@ -71,6 +71,15 @@ func goldens() map[string][]byte {
 	compat.Prime = true
 	draining := status
 	draining.Draining = true
+	opening := extended
+	opening.Flags, opening.Code = wire.Stream, 200
+	ending := extended
+	ending.Flags, ending.Part = wire.Stream|wire.StreamEnd, 3
+	failing := ending
+	failing.Code = 500
+	credit := wire.Credit{Worker: 0x99aabbccddeeff00, Key: job, Granted: 3 << 15}
+	stop := credit
+	stop.Granted, stop.Stop = 0, true
 	return map[string][]byte{
 		"info-prime":      prime.AppendTo(nil),
 		"info-prime-200":  answered.AppendTo(nil),
@@ -78,6 +87,11 @@ func goldens() map[string][]byte {
 		"info-full":       full.AppendTo(nil),
 		"info-cycle":      cyclic.AppendTo(nil),
 		"info-part":       part.AppendTo(nil),
+		"info-stream":     opening.AppendTo(nil),
+		"info-stream-end": ending.AppendTo(nil),
+		"info-stream-cut": failing.AppendTo(nil),
+		"credit":          credit.AppendTo(nil),
+		"credit-stop":     stop.AppendTo(nil),
 		"joined-table":    joined[0],
 		"joined-bytes":    joined[1],
 		"info-foreign":    foreign.AppendTo(nil),

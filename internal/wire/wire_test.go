@@ -168,6 +168,18 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, g[name], wire.AppendInterrupt(nil, k))
 	}
+	for _, name := range []string{"credit", "credit-stop"} {
+		c, err := wire.ParseCredit(append(bytes.Clone(g[name]), 1, 2, 3))
+		require.NoError(t, err)
+		assert.Equal(t, g[name], c.AppendTo(nil))
+		assert.True(t, bytes.HasPrefix(g[name], wire.CreditPrefix(c.Worker)))
+		assert.True(t, wire.IsCredit(g[name]))
+	}
+	assert.False(t, wire.IsCredit(g["interrupt"]))
+	for _, bad := range [][]byte{nil, g["credit"][:39], with(g["credit"], 0, 'X'), with(g["credit"], 13, 2)} {
+		_, err := wire.ParseCredit(bad)
+		assert.Error(t, err)
+	}
 	for _, bad := range [][]byte{nil, g["beat"][:31], with(g["beat"], 0, 'X'), with(g["beat"], 4, 2)} {
 		_, err := wire.ParseBeat(bad)
 		assert.Error(t, err)
@@ -233,6 +245,11 @@ func FuzzParseFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if beat, err := wire.ParseBeat(b); err == nil && !bytes.Equal(beat.AppendTo(nil), b[:32]) {
 			t.Fatal("beat changed")
+		}
+		if c, err := wire.ParseCredit(b); err == nil {
+			if again, err := wire.ParseCredit(c.AppendTo(nil)); err != nil || again != c {
+				t.Fatalf("credit changed: %v, %v", again, err)
+			}
 		}
 		_, _ = wire.ParseStatus(b)
 		_, _ = wire.ParseInterrupt(b)

@@ -93,6 +93,7 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 		return nil, err
 	}
 	table.Notify(f.publisher)
+	f.collector.Grant(f.publisher)
 	o.Queue = jobQueue(o.Queue, cfg.Table)
 	for _, s := range stages {
 		r, err := loopback.NewRemote(s.endpoint, o, table)

@@ -158,6 +158,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		BodyTimeout:    f.BodyTimeout,
 		IdleTimeout:    f.IdleTimeout,
 		WriteTimeout:   f.WriteTimeout,
+		StreamIdle:     f.StreamIdle,
 		HalfCloseGrace: f.HalfCloseGrace,
 		MaxHeaderBytes: int(f.MaxHeader),
 		MaxTarget:      f.MaxTarget,
@@ -179,7 +180,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 // table bounds a front's open requests. Fronts bear their names only where
 // there are several: C++ workers of one front need none.
 func (s *Service) table(f *graph.Front) loopback.TableConfig {
-	c := loopback.TableConfig{MaxPending: f.MaxPending, MaxPendingBytes: int64(f.MaxPendingBytes)}
+	c := loopback.TableConfig{MaxPending: f.MaxPending, MaxPendingBytes: int64(f.MaxPendingBytes), StreamWindow: int64(f.StreamWindow)}
 	if len(s.graph.Fronts) > 1 {
 		c.FrontName = f.Name
 	}

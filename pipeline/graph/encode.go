@@ -72,6 +72,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.duration("body_timeout", f.BodyTimeout)
 	m.duration("idle_timeout", f.IdleTimeout)
 	m.duration("write_timeout", f.WriteTimeout)
+	m.duration("stream_idle", f.StreamIdle)
 	m.duration("half_close_grace", f.HalfCloseGrace)
 	m.duration("drain_timeout", f.DrainTimeout)
 	m.size("max_body", f.MaxBody)
@@ -79,6 +80,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.size("max_target", Size(f.MaxTarget))
 	m.number("max_pending", f.MaxPending)
 	m.size("max_pending_bytes", f.MaxPendingBytes)
+	m.size("stream_window", f.StreamWindow)
 	m.number("max_conns", f.MaxConns)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))

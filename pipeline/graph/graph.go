@@ -45,6 +45,12 @@ type Front struct {
 	// client may take for a request's head, its body, between requests, and to
 	// take 256 KiB of an answer.
 	HeaderTimeout, BodyTimeout, IdleTimeout, WriteTimeout time.Duration
+	// StreamIdle is how long the next part of a streamed answer may take; it may
+	// be Never.
+	StreamIdle time.Duration
+	// StreamWindow bounds the bytes of a streamed answer that are held for its
+	// client.
+	StreamWindow Size
 	// HalfCloseGrace is how long a client that closed its side still gets its
 	// answer: Never is for ever, a nanosecond stands for not at all.
 	HalfCloseGrace time.Duration

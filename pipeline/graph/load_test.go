@@ -83,6 +83,8 @@ func TestLoadReadsTheRest(t *testing.T) {
 	assert.Equal(t, 90*time.Second, eu.IdleTimeout)
 	assert.Equal(t, 10*time.Second, eu.WriteTimeout)
 	assert.Equal(t, graph.Never, eu.HalfCloseGrace)
+	assert.Equal(t, graph.Never, eu.StreamIdle)
+	assert.Equal(t, graph.Size(256<<10), eu.StreamWindow)
 	assert.Equal(t, 20*time.Second, eu.DrainTimeout)
 	assert.Equal(t, graph.Size(32<<10), eu.MaxHeader)
 	assert.Equal(t, 4096, eu.MaxTarget)
@@ -260,6 +262,7 @@ func TestDefaultsAreTrue(t *testing.T) {
 	for key, want := range map[string]time.Duration{
 		"timeout": httpfront.DefaultTimeout, "header_timeout": httpfront.DefaultHeaderTimeout, "body_timeout": httpfront.DefaultBodyTimeout,
 		"idle_timeout": httpfront.DefaultIdleTimeout, "write_timeout": httpfront.DefaultWriteTimeout, "half_close_grace": httpfront.DefaultHalfCloseGrace,
+		"stream_idle": httpfront.DefaultStreamIdle,
 	} {
 		d, err := time.ParseDuration(standard(key))
 		require.NoError(t, err)
@@ -267,7 +270,7 @@ func TestDefaultsAreTrue(t *testing.T) {
 	}
 	for key, want := range map[string]int64{
 		"max_body": httpfront.DefaultMaxBody, "max_header": httpfront.DefaultMaxHeaderBytes, "max_target": httpfront.DefaultMaxTarget,
-		"max_pending_bytes": loopback.DefaultMaxPendingBytes,
+		"max_pending_bytes": loopback.DefaultMaxPendingBytes, "stream_window": loopback.DefaultStreamWindow,
 	} {
 		assert.Equal(t, graph.Size(want).String(), standard(key), key)
 	}

@@ -2,8 +2,11 @@ package pipelinetest
 
 import (
 	"context"
+	"math"
 
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline"
 )
@@ -60,8 +63,37 @@ func (b *bench) Submit(job *loopback.Job, sent transport.Notifier) error {
 	return nil
 }
 
-// Answer implements loopback.Answerer.
+// Answer implements loopback.Answerer. Of a streamed answer it gathers the parts.
 func (b *bench) Answer(a loopback.Answer, _ transport.Notifier) error {
+	if a.Info.Flags.Has(wire.Stream) {
+		b.part(&a)
+		return nil
+	}
 	b.outcome = &Outcome{Response: a.Payload.(*pipeline.Response)}
 	return nil
+}
+
+func (b *bench) part(a *loopback.Answer) {
+	o := b.outcome
+	if a.Info.Part == 0 {
+		r := a.Payload.(*httptext.Opening).Response
+		first := r.Body
+		r.Body = nil
+		o = &Outcome{Response: r, Stream: &Streamed{}}
+		b.outcome = o
+		o.add(first)
+		a.From.Credit(a.Info.Key(), math.MaxUint64)
+	} else {
+		o.add(a.Payload.Frames()[0])
+	}
+	if a.Info.Flags.Has(wire.StreamEnd) && a.Info.Part > 0 && a.Info.Code != 0 {
+		o.Stream.Failed = int(a.Info.Code)
+	}
+}
+
+func (o *Outcome) add(part []byte) {
+	if len(part) > 0 {
+		o.Stream.Parts = append(o.Stream.Parts, part)
+		o.Response.Body = append(o.Response.Body, part...)
+	}
 }

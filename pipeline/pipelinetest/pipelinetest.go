@@ -21,6 +21,13 @@ type Outcome struct {
 	Fan      *pipeline.Fan // how the job was scattered
 	Parts    [][][]byte    // the frames of every part
 	Response *pipeline.Response
+	Stream   *Streamed // of an answer in parts: Response has all of their bytes
+}
+
+// Streamed is how an answer came in parts.
+type Streamed struct {
+	Parts  [][]byte // as they were written, those longer than 32 KiB in several
+	Failed int      // the status that stands for what cut the stream; 0: it came to its end
 }
 
 // Call gives h one job of these frames, as a stage behind the first gets it,

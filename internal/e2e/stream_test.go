@@ -1,0 +1,110 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var list = stage{"list", "primes.list", "", ""}
+
+// startList starts a pipeline of a stage that streams.
+func startList(t *testing.T, scheme string, flags ...string) (*rig, *front, *process) {
+	r := newRig(t, scheme)
+	f := r.front(ours, []stage{list}, flags...)
+	r.proxy(ours, list)
+	w := r.worker(ours, list, 4)
+	ready(t, f)
+	return r, f, w
+}
+
+// stream asks for a stream and returns the connection and the answer's body.
+func stream(t *testing.T, addr, request string) (*net.TCPConn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+	_, err = io.WriteString(c, request)
+	require.NoError(t, err)
+	a, err := http.ReadResponse(bufio.NewReader(c), nil)
+	require.NoError(t, err)
+	require.Equal(t, 200, a.StatusCode)
+	return c.(*net.TCPConn), bufio.NewReader(a.Body)
+}
+
+func asksPrimes(query, version, accept string) string {
+	return fmt.Sprintf("GET /primes%s HTTP/%s\r\nHost: x\r\nAccept: %s\r\n\r\n", query, version, accept)
+}
+
+func TestStreamOverProcesses(t *testing.T) {
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			_, f, _ := startList(t, scheme)
+			for _, version := range []string{"1.1", "1.0"} {
+				_, body := stream(t, f.addr, asksPrimes("?to=12", version, "*/*"))
+				text, err := io.ReadAll(body)
+				require.NoError(t, err)
+				assert.Equal(t, "2\n3\n5\n7\n11\n", string(text))
+				_, body = stream(t, f.addr, asksPrimes("?from=10&to=12", version, "text/event-stream"))
+				text, err = io.ReadAll(body)
+				require.NoError(t, err)
+				assert.Equal(t, "event: prime\nid: 11\ndata: 11\n\n", string(text))
+			}
+		})
+	}
+}
+
+// A worker that is killed while it streams is noticed by its connection's end:
+// the client's is ended without the last chunk.
+func TestStreamOfAKilledWorker(t *testing.T) {
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			r, f, w := startList(t, scheme)
+			_, body := stream(t, f.addr, asksPrimes("", "1.1", "text/event-stream"))
+			_, err := body.ReadString('\n')
+			require.NoError(t, err)
+			w.kill()
+			killed := time.Now()
+			_, err = io.Copy(io.Discard, body)
+			assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			assert.Less(t, time.Since(killed), soon)
+			f.says("stream cut")
+			r.worker(ours, list, 1)
+			_, body = stream(t, f.addr, asksPrimes("?to=3", "1.1", "*/*"))
+			text, err := io.ReadAll(body)
+			require.NoError(t, err)
+			assert.Equal(t, "2\n3\n", string(text))
+		})
+	}
+}
+
+// The front dies: the worker's slots are free again.
+func TestStreamOfAKilledFront(t *testing.T) {
+	t.Parallel()
+	r, f, w := startList(t, "ipc")
+	for range 4 { // all slots
+		_, body := stream(t, f.addr, asksPrimes("", "1.1", "*/*"))
+		_, err := body.ReadString('\n')
+		require.NoError(t, err)
+	}
+	f.kill()
+	f = r.front(ours, []stage{list})
+	ready(t, f)
+	_, body := stream(t, f.addr, asksPrimes("?to=3", "1.1", "*/*"))
+	text, err := io.ReadAll(body)
+	require.NoError(t, err)
+	assert.Equal(t, "2\n3\n", string(text))
+	w.alive()
+}
