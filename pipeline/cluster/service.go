@@ -213,9 +213,18 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Interrupts:    interrupts,
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
+		Timeout:       st.Timeout,
+		Repeat:        stageRepeats[st.Repeat],
+		Attempts:      st.Attempts,
 		Transport:     s.cfg.Transport,
 		Logger:        s.cfg.Logger.With("stage", st.Name),
 	})
+}
+
+var stageRepeats = map[graph.Repeat]Repeat{
+	graph.RepeatSafe:   RepeatSafe,
+	graph.RepeatAlways: RepeatAlways,
+	graph.RepeatNever:  RepeatNever,
 }
 
 func (s *Service) stageNames() []string {
@@ -263,6 +272,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		}
 		return pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
+			Timeout: st.Timeout, MaxHung: st.MaxHung,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
 			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
 		})

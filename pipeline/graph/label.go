@@ -81,6 +81,12 @@ func (s *Stage) lines() []string {
 		}
 		lines = append(lines, joins)
 	}
+	if s.Timeout != 0 {
+		lines = append(lines, "timeout "+spell(s.Timeout))
+	}
+	if s.Repeat != "" && s.Repeat != RepeatSafe {
+		lines = append(lines, "repeat "+string(s.Repeat))
+	}
 	if s.MaxVisits != 0 {
 		lines = append(lines, fmt.Sprintf("at most %d visits", s.MaxVisits))
 	}

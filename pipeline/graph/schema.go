@@ -52,6 +52,8 @@ func stageRules() schema {
 		"dependencies": schema{
 			"count":          started,
 			"env":            requires("command"),
+			"max_age":        requires("command"),
+			"max_hung":       requires("worker", "timeout"),
 			"gather":         schema{"not": requires("compat")},
 			"gather_timeout": requires("gather"),
 		},
