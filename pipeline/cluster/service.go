@@ -263,6 +263,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
+			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport,
 			LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
@@ -278,6 +279,15 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		})
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
+}
+
+// statusOf returns where it is told which worker programs of a stage hang, if
+// they can.
+func statusOf(st *graph.Stage) string {
+	if st.Timeout == 0 {
+		return ""
+	}
+	return st.Upstream.Connect
 }
 
 // Part makes one part of the graph. count is for workers, as in Workers.
