@@ -52,6 +52,17 @@ type Interrupter interface {
 	Interrupt(key wire.Key)
 }
 
+// Reclaimer is a Slot whose stage may deal itself with a job that takes longer
+// than it may.
+type Reclaimer interface {
+	Slot
+	// GiveUp says that the job which Next gave last has no outcome. It reports
+	// whether the stage gives the job to another slot or refuses it, which it
+	// is told at the latest when Next is called; if not, the client is the
+	// caller's to tell. It may come from any goroutine.
+	GiveUp() bool
+}
+
 // Slot is one place for a job at a stage, held by a worker. Next and Hold are
 // for one goroutine; Sent and Leave may come from any.
 type Slot interface {

@@ -63,6 +63,13 @@ func (c *jobContext) Err() error {
 	return c.err
 }
 
+// limit makes the deadline no later than at. It is called before the handler is.
+func (c *jobContext) limit(at time.Time) {
+	if c.deadline.IsZero() || at.Before(c.deadline) {
+		c.deadline = at
+	}
+}
+
 // Done implements context.Context.
 func (c *jobContext) Done() <-chan struct{} {
 	c.mu.Lock()

@@ -28,6 +28,8 @@ type place struct {
 	told    *transport.Peer // who was told of the present idleness
 	held    uint64          // link.ticks when the outcome was handed over
 	left    uint64          // link.ticks when it began to be idle and leaving, at a prime_server proxy
+	from    *transport.Peer // the connection when the last job came
+	givenUp bool            // the last job has no outcome, and its proxy does not know yet
 	beat    []byte          // the application's part of the beat
 	done    wire.Key        // of the last job
 }
@@ -74,7 +76,7 @@ func (p *place) rest(beat []byte) {
 func (p *place) begin(job *loopback.Job) *loopback.Job {
 	p.link.mu.Lock()
 	defer p.link.mu.Unlock()
-	p.state, p.done = working, job.Info.Key()
+	p.state, p.done, p.givenUp = working, job.Info.Key(), false
 	return job
 }
 
@@ -103,6 +105,17 @@ func (p *place) tick() {
 // primeGrace is for how many ticks a slot that leaves does what still comes from
 // a prime_server proxy, which cannot be told: a second.
 const primeGrace = 20
+
+// GiveUp implements loopback.Reclaimer. The proxy that gave the job has to be
+// there still, and to be one that reads the second frame of a beat; if it loses
+// the connection before that comes, it knows as well.
+func (p *place) GiveUp() bool {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	to := p.link.carrier(p.number)
+	p.givenUp = to != nil && to == p.from && !p.link.prime && !p.link.cut
+	return p.givenUp
+}
 
 // Sent implements transport.Notifier: the outcome has left, or never will; the
 // slot is idle either way.
@@ -136,6 +149,7 @@ func (p *place) give(job *loopback.Job) bool {
 	}
 	select {
 	case p.jobs <- job:
+		p.from = p.link.carrier(p.number)
 		if p.state == idle {
 			p.state = given
 		}
@@ -180,7 +194,7 @@ func (p *place) tell() {
 	p.told = to
 	m := transport.Message{p.beat}
 	if !p.link.prime {
-		b := wire.Beat{Slot: uint16(p.number), Worker: p.link.instance, Done: p.done, Withdraw: p.leaving}
+		b := wire.Beat{Slot: uint16(p.number), Worker: p.link.instance, Done: p.done, Withdraw: p.leaving, GivenUp: p.givenUp}
 		m = append(m, b.AppendTo(nil))
 	}
 	if err := to.Send(m, nil); errors.Is(err, transport.ErrPeerGone) {

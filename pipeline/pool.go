@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -34,6 +36,14 @@ type PoolConfig struct {
 	// ClockSkew is added to deadlines, since the front that set them may have
 	// another clock; 0 where the front is in this process.
 	ClockSkew time.Duration
+	// Timeout is how long a handler may take for one job; 0: as long as the
+	// deadline leaves. Then its context ends, its client is answered 504 whether
+	// it returns or not, or the proxy gives the job to another worker.
+	Timeout time.Duration
+	// MaxHung bounds the handlers that do not return after Timeout and whose
+	// slots are given to new goroutines; 0: as many as there are slots. Each
+	// costs what it holds. Slots above the bound wait for their handlers.
+	MaxHung int
 	// Logger gets what is wrong with handlers and jobs; nil: nothing.
 	Logger *slog.Logger
 }
@@ -45,6 +55,8 @@ func (c *PoolConfig) Validate() error {
 		return fmt.Errorf("pipeline: pool %q has no handler", c.Stage)
 	case c.Slots < 0 || c.Slots > MaxSlots:
 		return fmt.Errorf("pipeline: pool %q has %d slots, want 1 to %d", c.Stage, c.Slots, MaxSlots)
+	case c.Timeout < 0 || c.MaxHung < 0:
+		return fmt.Errorf("pipeline: pool %q has a negative timeout, or bound of handlers that hang", c.Stage)
 	case c.Slot == nil:
 		return fmt.Errorf("pipeline: pool %q has no source of jobs", c.Stage)
 	case c.Loopback == nil:
@@ -63,10 +75,12 @@ type Pool struct {
 	slots []*slot
 	joins map[uint32]loopback.Stage // next stages by the hashes of their names
 	heard heard
+	hung  atomic.Int64   // handlers that have no slot any more
 	lost  rate.Sometimes // log lines about answers that nobody took
 	busy  rate.Sometimes // and about next stages that take no job
 
 	streams streams
+	overran atomic.Uint64 // jobs that took longer than the timeout
 }
 
 // PoolStats counts a pool's work since it was made.
@@ -76,6 +90,11 @@ type PoolStats struct {
 	Failed uint64        // of these, with an error or panic
 	Busy   time.Duration // spent in handlers that have returned, over all slots
 	Oldest time.Duration // for how long the longest of the running handlers has run
+	// Overran counts the jobs that took longer than the stage's timeout; those
+	// that somebody waited for are among Failed. Hung is how many handlers still run that far beyond it that
+	// their slots were given to others, or would be if the bound allowed it.
+	Overran uint64
+	Hung    int
 }
 
 // NewPool validates cfg and starts nothing.
@@ -86,6 +105,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Slots == 0 {
 		cfg.Slots = runtime.GOMAXPROCS(0)
 	}
+	cfg.MaxHung = cmp.Or(cfg.MaxHung, cfg.Slots)
 	p := &Pool{cfg: cfg, log: cfg.Logger, lost: rate.Sometimes{Interval: time.Second}, busy: rate.Sometimes{Interval: time.Second}}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -105,15 +125,18 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 
 // Run does jobs until every slot's stage has closed. When ctx ends first, the
 // contexts of running jobs end, their clients are answered 503 unless their
-// handlers finish all the same, and Run returns once the handlers have.
+// handlers finish all the same, and Run returns once the handlers have. Those
+// that hang beyond the stage's timeout, and have lost their slots, it does not
+// wait for.
 func (p *Pool) Run(ctx context.Context) error {
 	values := context.WithoutCancel(ctx)
 	stop := context.AfterFunc(ctx, p.stop)
 	defer stop()
 	var slots sync.WaitGroup
+	slots.Add(len(p.slots))
 	for _, s := range p.slots {
-		s.values = values
-		s.start(&slots)
+		s.values, s.running = values, &slots
+		s.start()
 	}
 	slots.Wait()
 	return nil
@@ -146,13 +169,17 @@ func (p *Pool) Interrupt(key wire.Key) {
 
 // Stats returns the counters.
 func (p *Pool) Stats() PoolStats {
-	stats := PoolStats{Slots: len(p.slots)}
+	stats := PoolStats{Slots: len(p.slots), Overran: p.overran.Load(), Hung: int(p.hung.Load())}
 	now := time.Now()
 	for _, s := range p.slots {
 		stats.Jobs += s.jobs.Load()
 		stats.Failed += s.failed.Load()
 		stats.Busy += time.Duration(s.busy.Load())
-		stats.Oldest = max(stats.Oldest, s.since(now))
+		oldest, hangs := s.since(now)
+		stats.Oldest = max(stats.Oldest, oldest)
+		if hangs {
+			stats.Hung++
+		}
 	}
 	return stats
 }

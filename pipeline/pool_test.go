@@ -48,11 +48,17 @@ func (r *rig) logged() string {
 // run starts a stage "work" of h that may forward to itself only.
 func run(t *testing.T, slots int, h pipeline.HandlerFunc) *rig {
 	t.Helper()
+	return runWith(t, slots, h, func(*pipeline.PoolConfig) {})
+}
+
+// runWith lets change have the last word on the pool's configuration.
+func runWith(t *testing.T, slots int, h pipeline.HandlerFunc, change func(*pipeline.PoolConfig)) *rig {
+	t.Helper()
 	r := &rig{stage: proxy.NewLocal(proxy.LocalConfig{})}
 	var err error
 	r.table, err = loopback.NewTable(loopback.TableConfig{})
 	require.NoError(t, err)
-	r.pool, err = pipeline.NewPool(pipeline.PoolConfig{
+	config := pipeline.PoolConfig{
 		Stage:    "work",
 		Handler:  h,
 		Slots:    slots,
@@ -60,7 +66,9 @@ func run(t *testing.T, slots int, h pipeline.HandlerFunc) *rig {
 		Next:     map[string]loopback.Stage{"work": r.stage},
 		Loopback: r.table,
 		Logger:   slog.New(slog.NewTextHandler(r, nil)),
-	})
+	}
+	change(&config)
+	r.pool, err = pipeline.NewPool(config)
 	require.NoError(t, err)
 	r.table.Notify(r.stage)
 	r.table.Notify(r.pool)
@@ -297,6 +305,8 @@ func TestPoolConfigIsChecked(t *testing.T) {
 		"4097 slots":        func(c *pipeline.PoolConfig) { c.Slots = pipeline.MaxSlots + 1 },
 		"no source of jobs": func(c *pipeline.PoolConfig) { c.Slot = nil },
 		"no loopback":       func(c *pipeline.PoolConfig) { c.Loopback = nil },
+		"negative timeout":  func(c *pipeline.PoolConfig) { c.Timeout = -1 },
+		"handlers that ha":  func(c *pipeline.PoolConfig) { c.MaxHung = -1 },
 	} {
 		c := valid
 		spoil(&c)

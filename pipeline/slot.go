@@ -13,17 +13,20 @@ import (
 // slot does one job after the other. Its goroutine owns it but for what mu
 // guards, the counters, and what Sent needs.
 type slot struct {
-	pool   *Pool
-	place  loopback.Slot
-	values context.Context
-	beat   []byte
+	pool    *Pool
+	place   loopback.Slot
+	values  context.Context
+	running *sync.WaitGroup // of the goroutines that have a turn
+	beat    []byte
 
 	mu          sync.Mutex // guards the fields below
-	current     *call      // the job being done
-	began       time.Time  // current: when
-	holding     *call      // the job whose outcome place holds, or held last
-	interrupted bool       // current: by its front
-	stopped     bool       // the pool is being stopped hard
+	turn        *turn      // of the goroutine that is the slot's
+	timer       *time.Timer
+	current     *call     // the job being done
+	began       time.Time // current: when
+	holding     *call     // the job whose outcome place holds, or held last
+	interrupted bool      // current: by its front
+	stopped     bool      // the pool is being stopped hard
 
 	jobs, failed atomic.Uint64
 	busy         atomic.Int64 // nanoseconds
@@ -38,6 +41,10 @@ type call struct {
 
 	stream *stream // nil: the answer comes whole
 
+	// guarded by slot.mu
+	late bool // the stage's timeout is over: no outcome is wanted
+	hung bool // so is hangGrace
+
 	outcome sync.Mutex      // guards the fields below
 	told    bool            // the client is told that it got lost
 	failed  bool            // the join is told so, of a part
@@ -45,13 +52,17 @@ type call struct {
 	info    wire.Info       // its info frame
 }
 
-// start runs the slot in a goroutine of its own, counted in running.
-func (s *slot) start(running *sync.WaitGroup) {
-	running.Go(func() {
-		clean := false
+// start runs the slot in a goroutine of its own, which is counted in running
+// already: it takes the place of one that is there no more, or not for the slot.
+func (s *slot) start() {
+	go func() {
+		t, clean := s.newTurn(), false
 		defer func() {
-			if !clean { // the handler ended its goroutine: runtime.Goexit
-				s.start(running)
+			switch {
+			case clean:
+				s.running.Done()
+			case s.has(t): // the handler ended its goroutine: runtime.Goexit
+				s.start()
 			}
 		}()
 		for {
@@ -59,10 +70,12 @@ func (s *slot) start(running *sync.WaitGroup) {
 			if !ok {
 				break
 			}
-			s.do(job)
+			if s.do(job); !s.has(t) {
+				return
+			}
 		}
 		clean = true
-	})
+	}()
 }
 
 // do does one job, and sees to it that its outcome is delivered even if the
@@ -79,6 +92,9 @@ func (s *slot) do(job *loopback.Job) {
 		return
 	}
 	began := time.Now()
+	if timeout := s.pool.cfg.Timeout; timeout > 0 {
+		c.ctx.limit(began.Add(timeout))
+	}
 	if !s.begin(c, began) {
 		return
 	}
@@ -86,7 +102,11 @@ func (s *slot) do(job *loopback.Job) {
 	defer func() {
 		s.jobs.Add(1)
 		s.busy.Add(int64(time.Since(began)))
-		if s.finish(c) {
+		switch wanted, overran := s.finish(c); {
+		case overran:
+			s.pool.overran.Add(1)
+			s.overrun(c)
+		case wanted:
 			s.deliver(job, c, result, err)
 		}
 		c.ctx.end(context.Canceled)
@@ -123,18 +143,28 @@ func (s *slot) begin(c *call, now time.Time) bool {
 		return false
 	}
 	s.current, s.began, s.interrupted = c, now, false
+	s.watch()
 	if s.stopped {
 		c.ctx.end(context.Canceled)
 	}
 	return true
 }
 
-// finish ends c's turn and reports whether anybody waits for its outcome.
-func (s *slot) finish(*call) bool {
+// finish ends c's time in the slot and reports whether anybody waits for its
+// outcome, or whether the stage's timeout is over and nobody has noticed yet.
+func (s *slot) finish(c *call) (wanted, overran bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.current != c { // another goroutine has the slot
+		s.pool.hung.Add(-1)
+		return false, false
+	}
 	s.current = nil
-	return !s.interrupted
+	if timeout := s.pool.cfg.Timeout; timeout > 0 {
+		s.timer.Stop()
+		overran = !c.late && !s.interrupted && time.Since(s.began) >= timeout
+	}
+	return !s.interrupted && !c.late, overran
 }
 
 func (s *slot) interrupt(key wire.Key) {
@@ -146,14 +176,15 @@ func (s *slot) interrupt(key wire.Key) {
 	}
 }
 
-// since returns for how long the current job has been running, 0 without one.
-func (s *slot) since(now time.Time) time.Duration {
+// since returns for how long the current job has been running, 0 without one, and
+// whether its handler hangs.
+func (s *slot) since(now time.Time) (ran time.Duration, hangs bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current == nil {
-		return 0
+		return 0, false
 	}
-	return now.Sub(s.began)
+	return now.Sub(s.began), s.current.hung
 }
 
 func (s *slot) stop() {

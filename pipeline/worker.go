@@ -22,6 +22,9 @@ type WorkerConfig struct {
 	Handler Handler
 	// Slots is the number of jobs done at a time; 0: one per core.
 	Slots int
+	// Timeout and MaxHung are a pool's: the stage's timeout, as its proxy has it.
+	Timeout time.Duration
+	MaxHung int
 	// Upstream is the downstream endpoint of the stage's own proxy: where
 	// jobs come from.
 	Upstream string
@@ -101,6 +104,8 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 		Next:      next,
 		Loopback:  w.back,
 		ClockSkew: wire.ClockSkew,
+		Timeout:   cfg.Timeout,
+		MaxHung:   cfg.MaxHung,
 		Logger:    cfg.Logger,
 	})
 	if err != nil {

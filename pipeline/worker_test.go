@@ -25,7 +25,8 @@ type site struct {
 	options transport.Options
 	table   *loopback.Table
 	publish *loopback.Publisher
-	answers string // the endpoint to which the worker's answers go
+	answers string        // the endpoint to which the worker's answers go
+	timeout time.Duration // the worker's stage's
 	worker  *pipeline.Worker
 	proxy   *fakeProxy
 	stop    context.CancelFunc // the worker's hard stop
@@ -151,6 +152,7 @@ func (s *site) work(slots int, h pipeline.HandlerFunc) {
 		Stage:      "work",
 		Handler:    h,
 		Slots:      slots,
+		Timeout:    s.timeout,
 		Upstream:   "inproc://downstream",
 		Next:       map[string]string{"": "inproc://next"},
 		Fronts:     []loopback.FrontEndpoint{{Endpoint: s.answers}},

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -53,5 +54,5 @@ func (a *audience) tell(now time.Time, s wire.Status) {
 // readiness and admission, not every job that comes and goes.
 func differ(a, b wire.Status) bool {
 	return a.Prime != b.Prime || a.Draining != b.Draining || a.Workers != b.Workers || a.Slots != b.Slots ||
-		(a.Idle == 0) != (b.Idle == 0) || (a.Queued == 0) != (b.Queued == 0)
+		(a.Idle == 0) != (b.Idle == 0) || (a.Queued == 0) != (b.Queued == 0) || !slices.Equal(a.Stuck, b.Stuck)
 }

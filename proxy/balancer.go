@@ -7,6 +7,7 @@
 package proxy
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -47,6 +48,14 @@ type BalancerConfig struct {
 	Skew time.Duration
 	// Chooser picks a slot; nil: the one that has been idle longest.
 	Chooser Chooser
+	// Repeat says which jobs may run again after a loss or the timeout.
+	Repeat Repeat
+	// Attempts is how often a job is given to a slot during one visit, the
+	// first time included, at most MaxAttempts; 0: DefaultAttempts.
+	Attempts int
+	// Timeout is how long a slot may hold a job; 0: no bound. A Balancer with
+	// one wants to be told the time by Next.
+	Timeout time.Duration
 }
 
 // Chooser picks one of several idle slots for a job and returns its place in
@@ -83,12 +92,14 @@ type Balancer struct {
 	cfg        BalancerConfig
 	counter    counter
 	queue      queue
-	idle       idleList
+	idle       slotList
+	busy       slotList    // slots that hold jobs, the longest first; only with a timeout
 	candidates []Candidate // scratch for the Chooser
 
 	prime int    // slots of Prime kind
 	heard int    // slots that have been idle once
 	held  int    // slots that hold a job
+	stuck int    // slots whose job was taken back
 	done  uint64 // jobs that ended with a beat
 }
 
@@ -97,6 +108,7 @@ func NewBalancer(c BalancerConfig) *Balancer {
 	if len(c.Weights) == 0 {
 		c.Weights = DefaultWeights()
 	}
+	c.Attempts = min(cmp.Or(c.Attempts, DefaultAttempts), MaxAttempts)
 	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds(), order: order{weights: c.Weights}}}
 }
 
@@ -113,11 +125,12 @@ func (b *Balancer) Join(kind Kind, owner any) *Slot {
 // what a beat is believed to say.
 func (b *Balancer) Idle(s *Slot, beat []byte, done wire.Key) {
 	switch {
-	case s.gone, s.held.job != nil && s.kind == Butterfly && s.held.key != done:
+	case s.gone, s.has() && s.kind == Butterfly && s.held.key != done:
 		return
 	case s.held.job != nil:
 		b.free(s)
 	default:
+		b.unstick(s)
 		s.maybe = nil
 	}
 	s.beat = beat
@@ -136,10 +149,10 @@ func (b *Balancer) Idle(s *Slot, beat []byte, done wire.Key) {
 // jobs, and reports whether the slot has left. If not, a job had crossed the
 // beat: the slot does it and withdraws again.
 func (b *Balancer) Withdraw(s *Slot, done wire.Key) bool {
+	if s.has() && s.held.key != done {
+		return false
+	}
 	if s.held.job != nil {
-		if s.held.key != done {
-			return false
-		}
 		b.free(s)
 	}
 	b.Leave(s)
@@ -152,9 +165,8 @@ func (b *Balancer) free(s *Slot) {
 	if s.kind == Prime {
 		s.maybe = s.held.job
 	}
-	b.queue.crowds.leave(s.held.crowd)
+	b.release(s)
 	s.held = holding{}
-	b.held--
 	b.done++
 }
 
@@ -222,24 +234,26 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 	s.held.key, s.held.crowd = e.key, e.crowd
 	s.held.job = b.queue.remove(e)
 	b.held++
+	if b.cfg.Timeout > 0 {
+		s.held.since = now
+		b.busy.push(s)
+	}
 	return Assignment{Slot: s, Job: s.held.job}, true
 }
 
 // Revoke undoes an assignment that could not be carried out: the job is queued
 // again before all others, and the slot gets nothing before its next beat.
 func (b *Balancer) Revoke(a Assignment) {
-	b.queue.crowds.leave(a.Slot.held.crowd)
+	b.release(a.Slot)
 	a.Slot.held = holding{}
-	b.held--
 	b.queue.pushFront(a.Job)
 }
 
 // Decline undoes an assignment of a job that the slot must not get: the job is
 // the caller's, and the slot is idle again, before all others.
 func (b *Balancer) Decline(a Assignment) {
-	b.queue.crowds.leave(a.Slot.held.crowd)
+	b.release(a.Slot)
 	a.Slot.held = holding{}
-	b.held--
 	a.Slot.idle = true
 	b.idle.pushFront(a.Slot)
 }
@@ -285,9 +299,9 @@ func (b *Balancer) Leave(s *Slot) (lost []*loopback.Job) {
 	}
 	if s.held.job != nil {
 		lost = append(lost, s.held.job)
-		b.queue.crowds.leave(s.held.crowd)
-		b.held--
+		b.release(s)
 	}
+	b.unstick(s)
 	if s.idle {
 		b.idle.remove(s)
 	}

@@ -65,6 +65,12 @@ func (c Config) Validate() error {
 	if c.Balancer.MaxHops < 0 || c.Balancer.MaxVisits < 0 {
 		check("balancer", errors.New("the bounds of hops and visits must not be negative"))
 	}
+	if c.Balancer.Attempts < 0 || c.Balancer.Attempts > MaxAttempts {
+		check("balancer", fmt.Errorf("%d attempts are not within 0 and %d", c.Balancer.Attempts, MaxAttempts))
+	}
+	if c.Balancer.Timeout < 0 || c.Balancer.Repeat > RepeatNever {
+		check("balancer", errors.New("the timeout must not be negative, and Repeat one of its constants"))
+	}
 	if c.MaxSlots < 0 || c.MaxSlots > math.MaxUint16+1 {
 		check("max slots", fmt.Errorf("%d is not within 0 and %d", c.MaxSlots, math.MaxUint16+1))
 	}

@@ -73,6 +73,7 @@ func (e *envelope) render(kind Kind, number uint16) transport.Message {
 	info := e.Info
 	if kind == Butterfly {
 		info.Enclose() // the worker restores the frame when it hands it on
+		info.Attempt = e.Info.Attempt
 	}
 	info.Slot = number
 	e.message[0] = info.AppendTo(e.room[:0])

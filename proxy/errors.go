@@ -15,6 +15,9 @@ var (
 	ErrClosed = errors.New("proxy: the stage is closed")
 	// ErrWorkerLost says that a worker was lost together with the job.
 	ErrWorkerLost = errors.New("proxy: the worker was lost with the job")
+	// ErrOverdue says that a worker held the job for longer than the stage's
+	// timeout.
+	ErrOverdue = errors.New("proxy: the job took longer than the stage's timeout")
 	// ErrUnfit says that a request would harm the only workers there are.
 	ErrUnfit = errors.New("proxy: the request is not for prime_server's workers")
 	// ErrLoop matches every *LoopError.
@@ -101,6 +104,7 @@ var refusalTable = []struct {
 	{ErrUnfit, 501, "the stage's workers cannot take such a request"},
 	{ErrExpired, 504, "no worker became free in time"},
 	{ErrWorkerLost, 502, "the worker was lost"},
+	{ErrOverdue, 504, "the stage took too long"},
 }
 
 // Refusal returns the HTTP status and the reason by which a client is told of

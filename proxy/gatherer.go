@@ -212,6 +212,10 @@ func (g *Gatherer) Drop(key wire.Key) {
 	g.ended.add(groupID{key, allGroups})
 }
 
+// Dropped reports whether nobody waits for the jobs of a key any more: whether
+// it was dropped, not too many others ago.
+func (g *Gatherer) Dropped(key wire.Key) bool { return g.ended.has(groupID{key, allGroups}) }
+
 // Clear forgets all groups and returns a job for each, to be refused.
 func (g *Gatherer) Clear() []*loopback.Job {
 	var jobs []*loopback.Job

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type Proxy struct {
 	trouble  limiter // messages that were refused
 	lost     limiter // jobs that nobody could be told of
 	loops    limiter // jobs that went too far
+	slow     limiter // jobs that were held for too long
 	ready    chan struct{}
 	stop     chan struct{} // closed once drained, or when Shutdown gives up
 	finished chan struct{} // closed at the end of Run
@@ -155,11 +157,14 @@ func (p *Proxy) clock(ctx context.Context, failed <-chan struct{}) {
 	}
 }
 
-// tick refuses jobs that are late, ends groups of parts that waited long enough,
+// tick refuses jobs that are late, takes back those that were held for too long,
+// ends groups of parts that waited long enough,
 // and tells the status.
 func (p *Proxy) tick(now time.Time) {
 	p.mu.Lock()
 	late := p.balancer.Expire(now)
+	overdue := p.balancer.Overdue(now)
+	ended := p.retry(overdue, nil, ErrOverdue)
 	joined, refused := p.gatherer.Expire(now)
 	for _, job := range joined {
 		refused = append(refused, p.enter(job)...)
@@ -170,6 +175,13 @@ func (p *Proxy) tick(now time.Time) {
 		p.stopNow()
 	}
 	p.mu.Unlock()
+	if len(overdue) > 0 {
+		p.slow.do(now, func(suppressed int) {
+			p.cfg.Logger.Warn("jobs held for too long", "jobs", len(overdue), "given_up", len(ended),
+				"timeout", p.cfg.Balancer.Timeout, "request_id", overdue[0].Info.RequestID(), "suppressed", suppressed)
+		})
+	}
+	p.giveUp(ended)
 	p.refuse(ErrExpired, late...)
 	p.refuseAll(refused)
 }
@@ -226,8 +238,24 @@ func (p *Proxy) status(now time.Time) wire.Status {
 	s.Workers = uint32(len(p.workers))
 	s.Parts = uint32(p.gatherer.Waiting())
 	s.Draining = p.draining
+	s.Stuck = p.stuck()
 	s.Rate = p.audience.meter.rate(now, p.balancer.Done())
 	return s
+}
+
+// stuck returns the instances of workers that do not come back from a job. The
+// caller holds the lock.
+func (p *Proxy) stuck() (instances []uint64) {
+	if p.balancer.Stuck() == 0 {
+		return nil
+	}
+	for peer, w := range p.workers {
+		if peer.Instance() != 0 && w.stuck() {
+			instances = append(instances, peer.Instance())
+		}
+	}
+	slices.Sort(instances)
+	return instances[:min(len(instances), wire.MaxStuck)]
 }
 
 // Shutdown refuses new jobs from fronts, so that the stage runs empty, takes

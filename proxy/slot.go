@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
@@ -32,18 +34,21 @@ type holding struct {
 	job   *loopback.Job
 	key   wire.Key
 	crowd *crowd
+	since time.Time // only with a timeout
 }
 
 // Slot is a Balancer's handle of one place for a job. Only its Balancer's
 // methods change it; Owner is the caller's, and never read here.
 //
 // A slot is new (nothing heard yet), idle, or holds a job. A Prime slot may
-// besides 'maybe hold' the job before.
+// besides 'maybe hold' the job before. A slot that does not come back from its
+// job within the stage's timeout is stuck: the job is taken from it.
 //
 //	        beat              assigned
-//	new ──────────▶ idle ──────────────▶ holds J
-//	                  ▲                     │ beat: Prime any (J is then maybe held,
-//	                  └─────────────────────┘ until the next beat); Butterfly done = J
+//	new ──────────▶ idle ──────────────▶ holds J ────────────▶ stuck
+//	                 ▲ ▲                    │      timeout       │
+//	                 │ └────────────────────┘ beat: Prime any (J is then maybe held,
+//	                 └───────────────────────── until the next beat); Butterfly done = J
 //
 // # Why a beat is believed or not
 //
@@ -76,23 +81,27 @@ type Slot struct {
 	idle  bool
 	heard bool // has been idle once
 	gone  bool
+	stuck bool // the job of held.key was taken back, and the slot has not beaten since
 	beat  []byte
 	held  holding
 	maybe *loopback.Job // Prime only
 
-	prev, next *Slot // the idle list
+	prev, next *Slot // the idle list, or that of busy slots
 }
+
+// has reports whether the slot has a job that it has not said to be done with.
+func (s *Slot) has() bool { return s.held.job != nil || s.stuck }
 
 // Kind returns what Join was told.
 func (s *Slot) Kind() Kind { return s.kind }
 
-// idleList holds the idle slots, the longest idle first.
-type idleList struct {
+// slotList holds slots in order: the idle, the longest idle first, or the busy.
+type slotList struct {
 	first, last *Slot
 	length      int
 }
 
-func (l *idleList) push(s *Slot) {
+func (l *slotList) push(s *Slot) {
 	s.prev, s.next = l.last, nil
 	if l.last == nil {
 		l.first = s
@@ -103,7 +112,7 @@ func (l *idleList) push(s *Slot) {
 	l.length++
 }
 
-func (l *idleList) pushFront(s *Slot) {
+func (l *slotList) pushFront(s *Slot) {
 	s.prev, s.next = nil, l.first
 	if l.first == nil {
 		l.last = s
@@ -114,7 +123,7 @@ func (l *idleList) pushFront(s *Slot) {
 	l.length++
 }
 
-func (l *idleList) remove(s *Slot) {
+func (l *slotList) remove(s *Slot) {
 	if s.prev == nil {
 		l.first = s.next
 	} else {

@@ -160,6 +160,7 @@ func (p downstream) PeerUp(peer *transport.Peer) {
 // the one that ended its job.
 func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
 	var bad error
+	var overdue []*loopback.Job
 	now := time.Now()
 	p.mu.Lock()
 	w := p.workers[peer]
@@ -167,12 +168,18 @@ func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
 		if w.gone {
 			break
 		}
-		if err := w.beat(p.balancer, m, p.cfg.MaxSlots); err != nil {
+		job, err := w.beat(p.balancer, m, p.cfg.MaxSlots)
+		if err != nil {
 			bad = err
 		}
+		if job != nil {
+			overdue = append(overdue, job)
+		}
 	}
+	ended := p.retry(overdue, nil, ErrOverdue)
 	refused := p.assign(now)
 	p.mu.Unlock()
+	p.giveUp(ended)
 	p.refuseAll(refused)
 	if bad != nil {
 		p.complain(peer, bad)
@@ -183,46 +190,73 @@ func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
 // told to its places by now.
 func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	p.mu.Lock()
-	lost, refused := p.lose(p.workers[peer])
+	lost, unsent := p.lose(p.workers[peer])
 	delete(p.workers, peer)
-	over := p.over
+	if p.over {
+		lost = nil // we left, not the worker: it may still answer
+	}
+	ended := p.retry(lost, unsent, ErrWorkerLost)
+	refused := p.assign(time.Now())
 	p.mu.Unlock()
-	p.refuseAll(refused)
-	if over {
-		return // we left, not the worker: it may still answer
-	}
-	for _, job := range lost {
-		if !leftToOthers(job) {
-			p.refuse(ErrWorkerLost, job)
-		}
-	}
 	if len(lost) > 0 {
-		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", len(lost), "err", err)
+		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", len(lost), "given_up", len(ended), "err", err)
 	}
+	p.giveUp(ended)
+	p.refuseAll(refused)
 }
 
-// lose takes a worker's slots away. Jobs that cannot have run are queued again,
-// before all others and in their order; the others are returned. The caller
+// lose takes a worker's slots away. It returns the jobs that may have run, and
+// those that cannot have: their last byte has not reached the kernel. The caller
 // holds the lock.
-func (p *Proxy) lose(w *worker) (lost []*loopback.Job, refused []Refused) {
-	var unsent []*loopback.Job
+func (p *Proxy) lose(w *worker) (lost, unsent []*loopback.Job) {
 	w.all(func(pl *place) {
 		jobs := p.balancer.Leave(pl.slot)
 		// The jobs of a place reach the kernel in order: the last ones did not.
 		first := len(jobs) - int(min(pl.unsent(), uint64(len(jobs))))
-		for i, job := range jobs {
-			if fateOf(i < first) == again {
-				unsent = append(unsent, job)
-			} else {
-				lost = append(lost, job)
-			}
-		}
+		lost, unsent = append(lost, jobs[:first]...), append(unsent, jobs[first:]...)
 	})
-	slices.SortFunc(unsent, func(a, b *loopback.Job) int { return cmp.Compare(arrival(a), arrival(b)) })
-	for _, job := range slices.Backward(unsent) {
+	return lost, unsent
+}
+
+// retry queues jobs again that were taken from their slots, before all others
+// and in their order: those that cannot have run, and of those that may have, the
+// ones that may be repeated. It returns the others, to be refused with err, but
+// for parts that others make up for. Jobs that nobody waits for are dropped. The
+// caller holds the lock.
+func (p *Proxy) retry(ran, unsent []*loopback.Job, err error) (ended []Refused) {
+	again := unsent
+	for _, job := range ran {
+		switch {
+		case p.gatherer.Dropped(job.Info.Key()):
+		case p.balancer.Retry(job):
+			again = append(again, job)
+		case !leftToOthers(job):
+			ended = append(ended, Refused{job, err})
+		}
+	}
+	slices.SortFunc(again, func(a, b *loopback.Job) int { return cmp.Compare(arrival(a), arrival(b)) })
+	for _, job := range slices.Backward(again) {
 		p.balancer.Requeue(job)
 	}
-	return lost, p.assign(time.Now())
+	return ended
+}
+
+// maxMourned bounds the log lines about jobs that one event ends.
+const maxMourned = 16
+
+// giveUp refuses jobs that are not tried again. Those that were tried more than
+// once, and may be what costs the workers, are logged. The caller does not hold
+// the lock.
+func (p *Proxy) giveUp(ended []Refused) {
+	logged := 0
+	for _, r := range ended {
+		if r.Job.Info.Attempt > 0 && logged < maxMourned {
+			logged++
+			p.cfg.Logger.Error("job given up", "request_id", r.Job.Info.RequestID(),
+				"attempts", int(r.Job.Info.Attempt)+1, "err", r.Err)
+		}
+	}
+	p.refuseAll(ended)
 }
 
 // leftToOthers reports whether the client is not to be told that a job is lost,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,19 +21,21 @@ var rewrite = flag.Bool("rewrite", false, "write what the transcripts in testdat
 // TestTranscripts plays testdata/*.txt. Every block is commands, one a line, a
 // line "----", and what the Balancer decided. Lines with # are comments.
 //
-//	config [max=N] [bytes=N] [skew=MS] [chooser] [stage=NAME] [maxhops=N] [maxvisits=N]
+//	config [max=N] [bytes=N] [skew=MS] [chooser] [stage=NAME] [maxhops=N] [maxvisits=N] [repeat=safe|always|never] [attempts=N] [timeout=MS]
 //	                                                a new Balancer; the chooser takes the slot whose beat is the job's key
 //	join SLOT prime|butterfly
 //	beat SLOT [text=BYTES] [done=KEY]
 //	withdraw SLOT [done=KEY]
-//	submit KEY [hops=N] [size=N] [deadline=MS] [plain] [way=NAME,…]
+//	submit KEY [hops=N] [size=N] [deadline=MS] [plain] [repeatable] [way=NAME,…]
 //	                                                plain: without extension; way: stages entered and counted before
 //	requeue KEY
 //	part KEY INDEX/TOTAL [as submit] [now=MS] [group=N] [join=NAME] [width=N] [timeout=MS] [policy=any|best] [failed=CODE] [opening]
 //	                                                a part of a scattered job, to be joined at the stage sum: what the Gatherer
 //	                                                makes of it is submitted
 //	next [now=MS]                                   assignments until there is none
-//	cancel KEY | expire now=MS | leave SLOT | clear | state
+//	givenup SLOT done=KEY                           and the job tried again, if it may be
+//	overdue now=MS                                  likewise
+//	cancel KEY | expire now=MS | leave SLOT [retry] | clear | state
 //
 // A key is [INSTANCE/]ID. A part is shown as KEY#INDEX, a job of joined parts as
 // KEY[INDEX …], with the code of one that failed and a - at one that is missing.
@@ -122,7 +125,16 @@ func (p *player) run(t *testing.T, words []string) {
 	case "beat":
 		p.b.Idle(p.slots[name], []byte(args["text"]), keyOf(args["done"]))
 	case "leave":
-		p.jobs("lost", p.b.Leave(p.slots[name]))
+		lost := p.b.Leave(p.slots[name])
+		if _, ok := args["retry"]; ok {
+			p.retry(lost)
+			return
+		}
+		p.jobs("lost", lost)
+	case "givenup":
+		if job := p.b.GivenUp(p.slots[name], keyOf(args["done"])); job != nil {
+			p.retry([]*loopback.Job{job})
+		}
 	case "withdraw":
 		p.printf("%s left: %t", name, p.b.Withdraw(p.slots[name], keyOf(args["done"])))
 	default:
@@ -157,6 +169,8 @@ func (p *player) runJobs(t *testing.T, command, name string, args map[string]str
 		for _, r := range refused {
 			p.printf("%s refused: %v", showKey(r.Job), r.Err)
 		}
+	case "overdue":
+		p.retry(p.b.Overdue(at(args)))
 	case "clear":
 		p.jobs("cleared", p.b.Clear())
 		p.jobs("cleared", p.g.Clear())
@@ -176,6 +190,9 @@ func (p *player) configure(args map[string]string) {
 		MaxQueue:      number(args["max"]),
 		MaxQueueBytes: int64(number(args["bytes"])),
 		Skew:          time.Duration(number(args["skew"])) * time.Millisecond,
+		Repeat:        map[string]Repeat{"always": RepeatAlways, "never": RepeatNever}[args["repeat"]],
+		Attempts:      number(args["attempts"]),
+		Timeout:       time.Duration(number(args["timeout"])) * time.Millisecond,
 	}
 	if _, ok := args["chooser"]; ok {
 		c.Chooser = func(idle []Candidate, job *loopback.Job) int {
@@ -197,6 +214,18 @@ func (p *player) next(now time.Time) {
 			continue
 		}
 		p.printf("%s -> %s", showKey(a.Job), a.Slot.Owner)
+	}
+}
+
+// retry does what a proxy does with jobs that may have run.
+func (p *player) retry(jobs []*loopback.Job) {
+	for _, job := range slices.Backward(jobs) {
+		if !p.b.Retry(job) {
+			p.printf("%s given up after %d", showKey(job), job.Info.Attempt+1)
+			continue
+		}
+		p.printf("%s again, attempt %d", showKey(job), job.Info.Attempt)
+		p.b.Requeue(job)
 	}
 }
 
@@ -227,6 +256,9 @@ func (p *player) state() {
 		}
 		if s.maybe != nil {
 			line += " maybe " + showKey(s.maybe)
+		}
+		if s.stuck {
+			line += " stuck"
 		}
 		if s.idle {
 			line += fmt.Sprintf(" idle %q", s.beat)
@@ -295,6 +327,9 @@ func jobOf(key string, args map[string]string) *loopback.Job {
 		return job
 	}
 	job.Info.Extend()
+	if _, ok := args["repeatable"]; ok {
+		job.Info.Flags |= wire.Repeatable
+	}
 	job.Info.Instance, job.Info.Hops = k.Instance, uint32(number(args["hops"]))
 	if d := number(args["deadline"]); d != 0 {
 		job.Info.SetDeadline(time.UnixMilli(int64(d)))

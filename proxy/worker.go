@@ -6,6 +6,7 @@ import (
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
+	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
 // worker is a connection on the downstream socket, with its places. The
@@ -39,8 +40,9 @@ func (p *place) Sent(err error) {
 func (p *place) unsent() uint64 { return p.given - p.sent.Load() }
 
 // beat takes a message: a prime_server worker's beat has one frame, a butterfly
-// worker's two. The caller holds the proxy's lock.
-func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) error {
+// worker's two. It returns a job that the slot has given up. The caller holds the
+// proxy's lock.
+func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) (givenUp *loopback.Job, err error) {
 	switch len(m) {
 	case 1:
 		if w.prime == nil {
@@ -52,29 +54,31 @@ func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) error {
 		if w.prime.unsent() < 2 {
 			b.Idle(w.prime.slot, m[0], wire.Key{})
 		}
-		return nil
+		return nil, nil
 	case 2:
 		beat, err := wire.ParseBeat(m[1])
 		if err != nil {
-			return &MessageError{"beat", err}
+			return nil, &MessageError{"beat", err}
 		}
 		if int(beat.Slot) >= maxSlots {
-			return &MessageError{"beat", fmt.Errorf("slot %d, at most %d slots are allowed", beat.Slot, maxSlots)}
+			return nil, &MessageError{"beat", fmt.Errorf("slot %d, at most %d slots are allowed", beat.Slot, maxSlots)}
 		}
-		w.slotBeat(b, m, &beat)
-		return nil
+		return w.slotBeat(b, m, &beat), nil
 	}
-	return &MessageError{"beat", fmt.Errorf("%d frames, want 1 or 2", len(m))}
+	return nil, &MessageError{"beat", fmt.Errorf("%d frames, want 1 or 2", len(m))}
 }
 
 // slotBeat makes a butterfly slot idle, joining it to the balancer if it is
-// new, or lets it leave. The receipt of leaving takes the same way as jobs do,
+// new, or lets it leave, and returns a job that it has given up. The receipt of leaving takes the same way as jobs do,
 // and so arrives behind the last of them.
-func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) {
+func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) (givenUp *loopback.Job) {
 	for len(w.places) <= int(beat.Slot) {
 		w.places = append(w.places, nil)
 	}
 	at := &w.places[beat.Slot]
+	if *at != nil && beat.GivenUp {
+		givenUp = b.GivenUp((*at).slot, beat.Done)
+	}
 	switch {
 	case !beat.Withdraw:
 		if *at == nil {
@@ -85,6 +89,14 @@ func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) {
 		*at = nil
 		_ = w.peer.Send(transport.Message{m[1]}, nil) // if it has gone, it needs none
 	}
+	return givenUp
+}
+
+// stuck reports whether a place has not come back from its job in time.
+func (w *worker) stuck() bool {
+	found := false
+	w.all(func(p *place) { found = found || p.slot.stuck })
+	return found
 }
 
 func (w *worker) join(b *Balancer, kind Kind, number uint16) *place {
@@ -103,21 +115,4 @@ func (w *worker) all(f func(*place)) {
 			f(p)
 		}
 	}
-}
-
-// fate is what becomes of a job whose worker was lost.
-type fate int
-
-const (
-	again  fate = iota // another slot gets it
-	giveUp             // its front is told
-)
-
-// fateOf decides it. A job of which the last byte never reached the kernel has
-// not run. Any other may have: whether it may run twice is not known here.
-func fateOf(reachedKernel bool) fate {
-	if reachedKernel {
-		return giveUp
-	}
-	return again
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -31,15 +32,18 @@ type load struct {
 	changed  int // answers so far
 }
 
-func startLoad(addr string) *load {
+func startLoad(addr string) *load { return startLoadOf(addr, post) }
+
+// startLoadOf does so with requests that a function makes of their bodies.
+func startLoadOf(addr string, request func(body string) string) *load {
 	l := &load{stop: make(chan struct{}), statuses: make(map[int]int)}
 	for n := range 8 {
-		l.clients.Go(func() { l.ask(addr, fmt.Sprint("client ", n)) })
+		l.clients.Go(func() { l.ask(addr, request, fmt.Sprint("client ", n)) })
 	}
 	return l
 }
 
-func (l *load) ask(addr, body string) {
+func (l *load) ask(addr string, request func(string) string, body string) {
 	c, err := dial(addr)
 	if err != nil {
 		l.note(0, err)
@@ -52,7 +56,13 @@ func (l *load) ask(addr, body string) {
 			return
 		default:
 		}
-		a, err := c.ask(post(body))
+		text := request(body)
+		if err := c.send(text); err != nil {
+			l.note(0, err)
+			return
+		}
+		method, _, _ := strings.Cut(text, " ")
+		a, err := c.receive(method, patience)
 		if err != nil {
 			l.note(0, err)
 			return

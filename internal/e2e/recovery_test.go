@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -103,22 +104,34 @@ func TestPrimeRoleKilledAndRestarted(t *testing.T) {
 	}
 }
 
-// The client of a job whose worker is killed is told at once.
+// The client of a job whose worker is killed is told at once, unless the job may
+// run again: then another worker does it.
 func TestBusyWorkerKilled(t *testing.T) {
 	for _, scheme := range schemes {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			r, f, worker := startPrimes(t, scheme, 1)
 			l := connect(t, f.addr)
-			used := cpuTime(t, worker)
-			require.NoError(t, l.send(isPrime(hardPrime)))
-			eventually(t, "the worker at work", func() bool { return cpuTime(t, worker) > used+50*time.Millisecond })
-			worker.kill()
-			a, err := l.receive("GET", soon)
+			kill := func(request string) {
+				used := cpuTime(t, worker)
+				require.NoError(t, l.send(request))
+				eventually(t, "the worker at work", func() bool { return cpuTime(t, worker) > used+50*time.Millisecond })
+				worker.kill()
+			}
+			body := hardPrime
+			kill(fmt.Sprintf("POST /is_prime HTTP/1.1\nHost: x\nContent-Length: %d\n\n%s", len(body), body))
+			a, err := l.receive("POST", soon)
 			require.NoError(t, err)
 			assert.Equal(t, 502, a.status)
-			r.worker(ours, compute, 1)
+
+			worker = r.worker(ours, compute, 1)
 			wants(t, f.addr, isPrime("7"), 200, "7")
+			kill(isPrime(mediumPrime))
+			r.worker(ours, compute, 1)
+			a, err = l.receive("GET", answerLimit)
+			require.NoError(t, err)
+			assert.Equal(t, 200, a.status)
+			assert.Equal(t, mediumPrime, a.body)
 		})
 	}
 }

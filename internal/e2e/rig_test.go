@@ -159,7 +159,7 @@ func (r *rig) namedFront(k kind, name string, stages []stage, flags ...string) *
 }
 
 // proxy starts a stage's proxy; ours knows the fronts.
-func (r *rig) proxy(k kind, s stage) *process {
+func (r *rig) proxy(k kind, s stage, flags ...string) *process {
 	r.t.Helper()
 	if k == prime {
 		p := r.imitate("proxy.py", r.up(s), r.down(s))
@@ -167,7 +167,7 @@ func (r *rig) proxy(k kind, s stage) *process {
 		return p
 	}
 	args := []string{"proxy", "--upstream", r.up(s), "--downstream", r.down(s), "--stage", s.name}
-	p := r.run("proxy "+s.name, append(args, r.toFronts()...)...)
+	p := r.run("proxy "+s.name, append(append(args, r.toFronts()...), flags...)...)
 	p.says("msg=serving")
 	return p
 }

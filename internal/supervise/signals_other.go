@@ -10,5 +10,8 @@ func apart(*exec.Cmd) {}
 // terminate kills the program: there is no signal to ask with.
 func terminate(cmd *exec.Cmd) { _ = cmd.Process.Kill() }
 
+// abort kills the program.
+func abort(cmd *exec.Cmd) { _ = cmd.Process.Kill() }
+
 // sweep kills the program.
 func sweep(cmd *exec.Cmd) { _ = cmd.Process.Kill() }

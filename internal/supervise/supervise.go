@@ -45,6 +45,9 @@ type Config struct {
 	// Final reports whether the program need not be tried again after it has
 	// exited with code; nil: it always is.
 	Final func(code int) bool
+	// Fresh returns what is added to the environment for one start more; nil:
+	// nothing. It is called before every start.
+	Fresh func() []string
 	// Started is told of every start; nil: nobody is. It must not block.
 	Started func(pid int)
 	// Logger gets starts, ends and pauses; nil: nothing.
@@ -61,7 +64,11 @@ type Keeper struct {
 	log  *slog.Logger
 	stop chan struct{} // closed by Shutdown
 	once sync.Once     // closes stop
-	done chan struct{} // closed at the end of Run
+	// replace takes whom to tell of the next start, abort the pid of a process
+	// that hangs.
+	replace chan chan<- struct{}
+	abort   chan int
+	done    chan struct{} // closed at the end of Run
 
 	began atomic.Bool // Run was called
 }
@@ -92,6 +99,7 @@ func New(cfg Config) (*Keeper, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	k := &Keeper{cfg: cfg, log: cfg.Logger.With("program", cfg.Name), stop: make(chan struct{}), done: make(chan struct{})}
+	k.replace, k.abort = make(chan chan<- struct{}), make(chan int, 1)
 	return k, nil
 }
 
@@ -115,15 +123,22 @@ func (k *Keeper) Run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pause := time.Duration(0)
+	var started chan<- struct{} // closed when the program has been started
 	for {
 		began := time.Now()
-		err := k.runOnce(ctx)
+		var err error
+		started, err = k.runOnce(ctx, started)
 		if k.stopping() || ctx.Err() != nil {
 			return nil
 		}
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && k.cfg.Final != nil && k.cfg.Final(exit.ExitCode()) {
 			return &FinalError{k.cfg.Name, exit.ExitCode()}
+		}
+		if started != nil {
+			k.log.Info("replaced", "after", time.Since(began).Round(time.Second))
+			pause = 0
+			continue
 		}
 		pause = k.nextPause(pause, time.Since(began))
 		k.log.Warn("ended", "reason", reason(err), "again_in", pause)
@@ -171,13 +186,24 @@ func (k *Keeper) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// runOnce runs the program to its end.
-func (k *Keeper) runOnce(ctx context.Context) error {
+// runOnce runs the program to its end, and closes started, unless that is nil,
+// when it has been started, or cannot be. It returns whom to tell of the next
+// start.
+func (k *Keeper) runOnce(ctx context.Context, started chan<- struct{}) (next chan<- struct{}, err error) {
+	tell := sync.OnceFunc(func() {
+		if started != nil {
+			close(started)
+		}
+	})
+	defer tell()
 	if k.stopping() || ctx.Err() != nil {
-		return nil
+		return nil, nil
 	}
 	cmd := exec.Command(k.cfg.Command[0], k.cfg.Command[1:]...)
 	cmd.Env = append(os.Environ(), k.cfg.Env...)
+	if k.cfg.Fresh != nil {
+		cmd.Env = append(cmd.Env, k.cfg.Fresh()...)
+	}
 	var out *lines
 	if k.cfg.Output != nil {
 		out = &lines{to: k.cfg.Output}
@@ -187,7 +213,7 @@ func (k *Keeper) runOnce(ctx context.Context) error {
 	cmd.WaitDelay = time.Second
 	apart(cmd)
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	k.log.Info("started", "pid", cmd.Process.Pid)
 	if k.cfg.Started != nil {
@@ -195,35 +221,12 @@ func (k *Keeper) runOnce(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	err := k.attend(ctx, cmd, ended)
+	tell()
+	next, err = k.attend(ctx, cmd, ended)
 	if out != nil {
 		out.end()
 	}
-	return err
-}
-
-// attend waits for the program's end, and brings it about when told to.
-func (k *Keeper) attend(ctx context.Context, cmd *exec.Cmd, ended <-chan error) error {
-	select {
-	case err := <-ended:
-		sweep(cmd)
-		return err
-	case <-k.stop:
-		terminate(cmd)
-	case <-ctx.Done():
-	}
-	grace := time.NewTimer(k.cfg.Grace)
-	defer grace.Stop()
-	select {
-	case err := <-ended:
-		sweep(cmd)
-		return err
-	case <-grace.C:
-		k.log.Warn("killed", "grace", k.cfg.Grace)
-	case <-ctx.Done():
-	}
-	sweep(cmd)
-	return <-ended
+	return next, err
 }
 
 // Shutdown asks the program to end and waits until Run has returned, or ctx

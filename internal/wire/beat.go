@@ -8,16 +8,18 @@ import (
 // Beat is the second frame of a butterfly worker's 'I am idle'; the first is
 // the application's own. A C++ proxy reads the first only.
 //
-//	0 magic "BFLB"  4 version=1  5 flags (bit 0: withdraw)  6 slot u16
+//	0 magic "BFLB"  4 version=1  5 flags (bit 0: withdraw, bit 1: given up)  6 slot u16
 //	8 worker instance u64        16 key done: instance u64, id u32, time u32
 //
 // With Withdraw the slot says that it is done but takes no more jobs. The
 // proxy sends the frame back, alone, once no job can be on its way to the slot.
+// With GivenUp the job done has no outcome: it took longer than it may.
 type Beat struct {
 	Slot     uint16
 	Worker   uint64 // the worker process's random number of this start
 	Done     Key    // the last job that the slot did; zero before the first
 	Withdraw bool
+	GivenUp  bool
 	flags    uint8 // unknown bits, carried along
 }
 
@@ -26,6 +28,7 @@ const (
 	beatVersion = 1
 	beatSize    = 32
 	bitWithdraw = 1
+	bitGivenUp  = 2
 )
 
 // BeatError says why a frame is no beat.
@@ -45,8 +48,9 @@ func ParseBeat(b []byte) (Beat, error) {
 	}
 	le := binary.LittleEndian
 	return Beat{
-		flags:    b[5] &^ bitWithdraw,
+		flags:    b[5] &^ (bitWithdraw | bitGivenUp),
 		Withdraw: b[5]&bitWithdraw != 0,
+		GivenUp:  b[5]&bitGivenUp != 0,
 		Slot:     le.Uint16(b[6:]),
 		Worker:   le.Uint64(b[8:]),
 		Done:     Key{Instance: le.Uint64(b[16:]), ID: le.Uint32(b[24:]), Time: le.Uint32(b[28:])},
@@ -59,6 +63,9 @@ func (b *Beat) AppendTo(dst []byte) []byte {
 	flags := b.flags
 	if b.Withdraw {
 		flags |= bitWithdraw
+	}
+	if b.GivenUp {
+		flags |= bitGivenUp
 	}
 	dst = append(dst, magicBeat...)
 	dst = append(dst, beatVersion, flags)

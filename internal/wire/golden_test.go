@@ -66,6 +66,8 @@ func goldens() map[string][]byte {
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
+	givenUp := beat
+	givenUp.GivenUp = true
 	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000, Parts: 3}
 	compat := status
 	compat.Prime = true
@@ -80,6 +82,8 @@ func goldens() map[string][]byte {
 	credit := wire.Credit{Worker: 0x99aabbccddeeff00, Key: job, Granted: 3 << 15}
 	stop := credit
 	stop.Granted, stop.Stop = 0, true
+	stuck := status
+	stuck.Stuck = []uint64{beat.Worker}
 	return map[string][]byte{
 		"info-prime":      prime.AppendTo(nil),
 		"info-prime-200":  answered.AppendTo(nil),
@@ -98,11 +102,13 @@ func goldens() map[string][]byte {
 		"info-enclosed":   enclosed.AppendTo(nil),
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
+		"beat-given-up":   givenUp.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),
 		"interrupt-prime": wire.AppendInterrupt(nil, wire.Key{ID: 7, Time: 0x6543210f}),
 		"status":          status.AppendTo(nil),
 		"status-prime":    compat.AppendTo(nil),
 		"status-draining": draining.AppendTo(nil),
+		"status-stuck":    stuck.AppendTo(nil),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 //
 //	0 magic "BFLS"  4 version=1  5 flags (bit 0: prime_server workers, bit 1: draining)  6 reserved u16
 //	8 workers u32   12 slots u32   16 idle u32   20 queued u32   24 rate u32   28 parts u32
+//	32 stuck workers u32           36 their instances, u64 each
 type Status struct {
 	Prime    bool   // some worker is prime_server's: its methods and text only
 	Draining bool   // the proxy is about to end: fronts keep their jobs
@@ -19,12 +20,19 @@ type Status struct {
 	Queued   uint32
 	Rate     uint32 // jobs done in the last second
 	Parts    uint32 // parts of scattered jobs that wait here for others
+	// Stuck are the instances, at most MaxStuck, of workers with a slot that has
+	// not come back from a job within the stage's timeout.
+	Stuck []uint64
 }
+
+// MaxStuck bounds the stuck workers that a status names.
+const MaxStuck = 64
 
 const (
 	magicStatus   = "BFLS"
 	statusVersion = 1
 	statusSize    = 28 // without parts, as earlier versions wrote it
+	statusStuck   = 36 // where the instances of stuck workers begin
 	statusPrime   = 1
 	statusDrains  = 2
 )
@@ -52,6 +60,16 @@ func ParseStatus(b []byte) (Status, error) {
 	if len(b) >= statusSize+4 {
 		status.Parts = le.Uint32(b[statusSize:])
 	}
+	if len(b) < statusStuck {
+		return status, nil
+	}
+	n := le.Uint32(b[statusStuck-4:])
+	if n > MaxStuck || len(b) < statusStuck+8*int(n) {
+		return Status{}, fmt.Errorf("wire: status frame: it names %d stuck workers, and has %d bytes", n, len(b))
+	}
+	for at := range int(n) {
+		status.Stuck = append(status.Stuck, le.Uint64(b[statusStuck+8*at:]))
+	}
 	return status, nil
 }
 
@@ -69,6 +87,11 @@ func (s *Status) AppendTo(dst []byte) []byte {
 	dst = append(dst, statusVersion, flags, 0, 0)
 	for _, v := range [...]uint32{s.Workers, s.Slots, s.Idle, s.Queued, s.Rate, s.Parts} {
 		dst = le.AppendUint32(dst, v)
+	}
+	stuck := s.Stuck[:min(len(s.Stuck), MaxStuck)]
+	dst = le.AppendUint32(dst, uint32(len(stuck)))
+	for _, instance := range stuck {
+		dst = le.AppendUint64(dst, instance)
 	}
 	return dst
 }

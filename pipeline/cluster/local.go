@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,6 +37,11 @@ type Stage struct {
 	// for a worker (503); 0: the front's own bounds are enough.
 	MaxQueue      int
 	MaxQueueBytes int64
+	// Timeout is how long a handler may take for one job (504); 0: no bound but
+	// the deadline. MaxHung bounds the handlers that run on after it while their
+	// slots do other jobs; 0: as many as there are slots.
+	Timeout time.Duration
+	MaxHung int
 }
 
 // StagesConfig configures Stages.
@@ -100,6 +106,8 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 			Slot:     func(int) loopback.Slot { return queue.Slot() },
 			Next:     next,
 			Loopback: back,
+			Timeout:  c.Timeout,
+			MaxHung:  c.MaxHung,
 			Logger:   cfg.Logger,
 		})
 		if err != nil {

@@ -1,16 +1,20 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/supervise"
+	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
@@ -34,6 +38,16 @@ type ProgramsConfig struct {
 	// Grace is how long a program may take to finish its job when told to
 	// stop; 0: supervise.DefaultGrace.
 	Grace time.Duration
+	// MaxAge is how long a process runs, a tenth more or less, until it is asked
+	// to end and another takes its place, one of the stage's at a time; 0: for
+	// ever.
+	MaxAge time.Duration
+	// Status is the upstream endpoint of the stage, where its proxy tells which
+	// processes do not come back from a job in time: they are ended and started
+	// again. Empty: they are left alone.
+	Status string
+	// Transport bounds the connection to Status.
+	Transport transport.Options
 	// LogLevel is passed on to the programs.
 	LogLevel string
 	// Output returns the writer for one process's lines; nil: they are dropped.
@@ -42,9 +56,25 @@ type ProgramsConfig struct {
 	Logger *slog.Logger
 }
 
-// Programs are worker programs of one stage, each started again when it ends.
-// They are a Part.
-type Programs struct{ *Group }
+// Programs are worker programs of one stage, each started again when it ends,
+// hangs, or gets too old. They are a Part.
+type Programs struct {
+	*Group
+	maxAge    time.Duration
+	processes []*program
+	watch     *stuckWatch // nil: nobody watches
+	started   chan struct{}
+}
+
+// program is one process of several, and those that took its place.
+type program struct {
+	keeper *supervise.Keeper
+
+	mu       sync.Mutex // guards the fields below
+	instance uint64     // by which it announces itself
+	pid      int        // 0: it has not been started with this instance yet
+	due      time.Time  // when another takes its place
+}
 
 // NewPrograms validates cfg and starts nothing.
 func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
@@ -57,6 +87,10 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 	if err := cfg.checkEndpoints(); err != nil {
 		return nil, err
 	}
+	if cfg.MaxAge < 0 {
+		return nil, fmt.Errorf("cluster: stage %q: max age %v is negative", cfg.Stage, cfg.MaxAge)
+	}
+	p := &Programs{maxAge: cfg.MaxAge, started: make(chan struct{}, 1)}
 	var keepers []Part
 	for n := range cfg.Count {
 		name := cfg.Stage
@@ -67,20 +101,118 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 		if cfg.Output != nil {
 			out = cfg.Output(name)
 		}
+		process := &program{}
 		k, err := supervise.New(supervise.Config{
 			Name:    name,
 			Command: cfg.Command,
 			Env:     cfg.environment(n),
 			Output:  out,
 			Grace:   cfg.Grace,
+			Fresh:   process.fresh,
+			Started: func(pid int) { p.note(process, pid) },
 			Logger:  cfg.Logger,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("cluster: stage %q: %w", cfg.Stage, err)
 		}
+		process.keeper = k
+		p.processes = append(p.processes, process)
 		keepers = append(keepers, k)
 	}
-	return &Programs{NewGroup(keepers)}, nil
+	p.Group = NewGroup(keepers)
+	if cfg.Status == "" {
+		return p, nil
+	}
+	var err error
+	p.watch, err = newStuckWatch(cfg, p.processes)
+	return p, err
+}
+
+// fresh returns the environment of the next process alone: the instance by which
+// the proxy and we know it.
+func (p *program) fresh() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.instance, p.pid = newProgramInstance(), 0
+	return []string{fmt.Sprintf("BUTTERFLY_INSTANCE=%016x", p.instance)}
+}
+
+// newProgramInstance returns a random number without a zero byte: libzmq takes
+// the bytes of a property for text.
+func newProgramInstance() (n uint64) {
+	for range 8 {
+		n = n<<8 | uint64(1+rand.IntN(255))
+	}
+	return n
+}
+
+// note takes note of a start.
+func (p *Programs) note(process *program, pid int) {
+	process.mu.Lock()
+	process.pid = pid
+	if p.maxAge > 0 {
+		process.due = time.Now().Add(vary(p.maxAge))
+	}
+	process.mu.Unlock()
+	select {
+	case p.started <- struct{}{}:
+	default:
+	}
+}
+
+// vary returns a duration with up to a tenth more or less, so that processes
+// which were started together do not end together.
+func vary(d time.Duration) time.Duration {
+	return d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1))
+}
+
+// Run keeps the programs running until Shutdown has ended, or ctx ends, which
+// kills them. It joins all that it started. It may run once.
+func (p *Programs) Run(ctx context.Context) error {
+	beside, cancel := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer cancel()
+	if p.maxAge > 0 {
+		parts.Go(func() { p.renew(beside) })
+	}
+	if p.watch != nil {
+		parts.Go(func() { p.watch.run(beside) })
+	}
+	return p.Group.Run(ctx)
+}
+
+// renew replaces processes that get too old, one after the other.
+func (p *Programs) renew(ctx context.Context) {
+	for {
+		var wait <-chan time.Time
+		next, due := p.oldest()
+		if next != nil {
+			wait = time.After(time.Until(due))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.started:
+		case <-wait:
+			if next.keeper.Replace(ctx) != nil {
+				return
+			}
+		}
+	}
+}
+
+// oldest returns the process that is due first, nil if none has been started.
+func (p *Programs) oldest() (next *program, due time.Time) {
+	for _, process := range p.processes {
+		process.mu.Lock()
+		at := process.due
+		process.mu.Unlock()
+		if !at.IsZero() && (next == nil || at.Before(due)) {
+			next, due = process, at
+		}
+	}
+	return next, due
 }
 
 // checkEndpoints refuses endpoints that cannot be told in a list.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -39,6 +40,12 @@ type ProxyConfig struct {
 	// Weights are the shares of the priority classes; nil:
 	// proxy.DefaultWeights.
 	Weights []int
+	// Timeout is how long a worker may take for one job; 0: no bound but the
+	// deadline. Repeat says which jobs another worker gets after that, or when
+	// one is lost, and Attempts to how many in all; 0: DefaultAttempts.
+	Timeout  time.Duration
+	Repeat   Repeat
+	Attempts int
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
 	// Logger gets what is wrong; nil: nothing.
@@ -50,6 +57,22 @@ type ProxyConfig struct {
 const (
 	DefaultMaxQueue      = 50_000
 	DefaultMaxQueueBytes = 1 << 30
+)
+
+// Repeat says which of a stage's jobs may run again when they may have run.
+type Repeat = proxy.Repeat
+
+// What a stage may say.
+const (
+	RepeatSafe   = proxy.RepeatSafe   // those whose front marked them
+	RepeatAlways = proxy.RepeatAlways // all of them
+	RepeatNever  = proxy.RepeatNever  // none
+)
+
+// Attempts by default, and at most.
+const (
+	DefaultAttempts = proxy.DefaultAttempts
+	MaxAttempts     = proxy.MaxAttempts
 )
 
 // Proxy is the proxy of one stage with its way back to the fronts.
@@ -85,6 +108,9 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 			Weights:       cfg.Weights,
 			MaxVisits:     cfg.MaxVisits,
 			Names:         names,
+			Timeout:       cfg.Timeout,
+			Repeat:        cfg.Repeat,
+			Attempts:      cfg.Attempts,
 		},
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,

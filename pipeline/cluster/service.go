@@ -206,9 +206,18 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Weights:       s.weights(),
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
+		Timeout:       st.Timeout,
+		Repeat:        stageRepeats[st.Repeat],
+		Attempts:      st.Attempts,
 		Transport:     s.cfg.Transport,
 		Logger:        s.cfg.Logger,
 	})
+}
+
+var stageRepeats = map[graph.Repeat]Repeat{
+	graph.RepeatSafe:   RepeatSafe,
+	graph.RepeatAlways: RepeatAlways,
+	graph.RepeatNever:  RepeatNever,
 }
 
 func (s *Service) stageNames() []string {
@@ -256,6 +265,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
+			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport,
 			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
@@ -265,9 +275,19 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		}
 		return pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
+			Timeout: st.Timeout, MaxHung: st.MaxHung,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
 			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
 		})
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
+}
+
+// statusOf returns where it is told which worker programs of a stage hang, if
+// they can.
+func statusOf(st *graph.Stage) string {
+	if st.Timeout == 0 {
+		return ""
+	}
+	return st.Upstream.Connect
 }

@@ -20,11 +20,14 @@ type proxyFlags struct {
 	stage                string
 	maxQueue             int
 	maxQueueBytes        byteSize
+	timeout              time.Duration
+	repeat               repeat
+	attempts             int
 	drain                time.Duration
 }
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
-	f := proxyFlags{drain: defaultDrain, maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes}
+	f := proxyFlags{drain: defaultDrain, attempts: cluster.DefaultAttempts, maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes}
 	cmd := &cobra.Command{
 		Use:   "proxy --upstream ENDPOINT --downstream ENDPOINT",
 		Short: "the proxy of one stage alone",
@@ -52,6 +55,9 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs")
 	flags.IntVar(&f.maxQueue, "max-queue", f.maxQueue, "most `jobs` of fronts that wait for a worker (503); those between stages always may")
 	flags.Var(&f.maxQueueBytes, "max-queue-bytes", "most bytes of theirs (503)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "how long a worker may take for a job until another gets it, or 504; 0: no limit")
+	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
+	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
 	return cmd
 }
@@ -85,6 +91,12 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 	if f.maxQueue < 1 || f.maxQueueBytes < 1 {
 		return usagef("--max-queue and --max-queue-bytes have to be at least 1")
 	}
+	if f.timeout < 0 {
+		return usagef("--timeout %v is negative", f.timeout)
+	}
+	if f.attempts < 1 || f.attempts > cluster.MaxAttempts {
+		return usagef("--attempts %d: want 1 to %d", f.attempts, cluster.MaxAttempts)
+	}
 	p, err := cluster.NewProxy(cluster.ProxyConfig{
 		Stage:         f.stage,
 		Upstream:      string(f.upstream),
@@ -93,6 +105,9 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 		Interrupts:    f.interrupts,
 		MaxQueue:      f.maxQueue,
 		MaxQueueBytes: int64(f.maxQueueBytes),
+		Timeout:       f.timeout,
+		Repeat:        cluster.Repeat(f.repeat),
+		Attempts:      f.attempts,
 		Logger:        log,
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -101,5 +102,26 @@ func (e *namedEndpoints) Set(s string) error {
 	}
 	e.names = append(e.names, name)
 	e.byName[name] = at
+	return nil
+}
+
+// repeat is a flag that says which jobs may run again.
+type repeat cluster.Repeat
+
+var repeatNames = []string{cluster.RepeatSafe: "safe", cluster.RepeatAlways: "always", cluster.RepeatNever: "never"}
+
+// String implements pflag.Value.
+func (r *repeat) String() string { return repeatNames[*r] }
+
+// Type implements pflag.Value.
+func (r *repeat) Type() string { return "which" }
+
+// Set implements pflag.Value.
+func (r *repeat) Set(s string) error {
+	i := slices.Index(repeatNames, s)
+	if i < 0 {
+		return fmt.Errorf("want %s", strings.Join(repeatNames, ", "))
+	}
+	*r = repeat(i)
 	return nil
 }

@@ -20,6 +20,7 @@ type workerFlags struct {
 	interrupts   endpoints
 	count        int
 	stage        string
+	timeout      time.Duration
 	drain        time.Duration
 }
 
@@ -62,6 +63,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
 	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
 	return cmd
 }
@@ -76,6 +78,9 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if f.drain < 0 {
 		return usagef("--drain %v is negative", f.drain)
 	}
+	if f.timeout < 0 {
+		return usagef("--timeout %v is negative", f.timeout)
+	}
 	if f.count < 1 || f.count > maxWorkers {
 		return usagef("--count %d: want 1 to %d", f.count, maxWorkers)
 	}
@@ -86,6 +91,7 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 		Stage:      f.stage,
 		Handler:    handler,
 		Slots:      f.count,
+		Timeout:    f.timeout,
 		Upstream:   string(f.upstream),
 		Next:       f.next.byName,
 		Fronts:     f.fronts.fronts(),

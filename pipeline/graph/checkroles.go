@@ -79,7 +79,7 @@ type meeting struct {
 //   - the loopback and interrupt of each front is used by every proxy and by
 //     the workers of every stage that requests get to;
 //   - the upstream of a stage by every front and by the workers of the stages
-//     before it;
+//     before it; its own workers hear there which programs hang, too;
 //   - the downstream of a stage by its workers.
 func (g *Graph) meetings() []meeting {
 	p := newPaths(g)
@@ -108,6 +108,9 @@ func (g *Graph) meetings() []meeting {
 			if slices.Contains(next, i) {
 				up = append(up, Role{RoleWorkers, g.Stages[from].Name})
 			}
+		}
+		if s.Timeout > 0 && len(s.Command) > 0 && !slices.Contains(up, workers) {
+			up = append(up, workers)
 		}
 		all = append(all,
 			meeting{&s.origin, s.Position, ".upstream", s.Upstream, up},

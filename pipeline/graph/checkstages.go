@@ -41,6 +41,12 @@ func (c *checker) checkWork(s *Stage) {
 	if s.has(".env") && !s.has(".command") {
 		add(".env", "it is for command, which is missing", "")
 	}
+	if s.has(".max_age") && !s.has(".command") {
+		add(".max_age", "it is for command, which is missing", "handlers and workers that others start are not replaced")
+	}
+	if s.has(".max_hung") && (!s.has(".worker") || !s.has(".timeout")) && !s.flawed {
+		add(".max_hung", "it is for a worker with a timeout", "write worker and timeout, or leave it out")
+	}
 	if s.has(".count") && len(who) > 0 && !s.has(".worker") && !s.has(".command") {
 		add(".count", "it is for worker or command", "who starts the workers chooses how many")
 	}

@@ -132,6 +132,11 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("max_visits", s.MaxVisits)
 		m.number("max_queue", s.MaxQueue)
 		m.size("max_queue_bytes", s.MaxQueueBytes)
+		m.duration("timeout", s.Timeout)
+		m.text("repeat", string(s.Repeat))
+		m.number("attempts", s.Attempts)
+		m.number("max_hung", s.MaxHung)
+		m.duration("max_age", s.MaxAge)
 	}
 }
 

@@ -105,9 +105,9 @@ type Route struct {
 // Repeat says whether jobs may run twice after a loss.
 type Repeat string
 
-// What a route may say. The zero value is RepeatSafe.
+// What a route or a stage may say. The zero value is RepeatSafe.
 const (
-	RepeatSafe   Repeat = "safe"   // those of GET, HEAD and OPTIONS may
+	RepeatSafe   Repeat = "safe"   // of a route those of GET, HEAD and OPTIONS may; of a stage those whose route says so
 	RepeatAlways Repeat = "always" // all may
 	RepeatNever  Repeat = "never"  // none may
 )
@@ -140,6 +140,20 @@ type Stage struct {
 	// worker; those of other stages always may.
 	MaxQueue      int
 	MaxQueueBytes Size
+	// Timeout is how long a worker may take for one job, each time that it
+	// enters the stage; 0 is as long as the job's deadline leaves.
+	Timeout time.Duration
+	// Repeat says whether a job that a worker had may be given to another one,
+	// when the first is lost or takes longer than Timeout, and Attempts to how
+	// many in all; 0 is proxy.DefaultAttempts.
+	Repeat   Repeat
+	Attempts int
+	// MaxHung bounds the handlers of Worker that run on after Timeout while
+	// their slots do other jobs; 0 is as many as there are slots.
+	MaxHung int
+	// MaxAge is how long a process of Command runs, a tenth more or less, until
+	// it is replaced; 0 is for ever.
+	MaxAge time.Duration
 
 	Position Position
 	origin

@@ -122,6 +122,16 @@ func stageKeys() []key[Stage] {
 			"most jobs of fronts that wait for a worker (503)"),
 		field("max_queue_bytes", sizes[Size](1, math.MaxInt64), func(s *Stage) *Size { return &s.MaxQueueBytes }, "1GiB",
 			"most bytes of those jobs (503)"),
+		field("timeout", span{least: time.Nanosecond}.kind(), func(s *Stage) *time.Duration { return &s.Timeout }, "",
+			"how long a worker may take for a job each time that it enters the stage (504); absent: the job's deadline"),
+		field("repeat", oneOf(RepeatSafe, RepeatAlways, RepeatNever), func(s *Stage) *Repeat { return &s.Repeat }, string(RepeatSafe),
+			"which jobs another worker gets when the first is lost or takes too long: those whose route says so, always, never"),
+		field("attempts", whole(1, 255), func(s *Stage) *int { return &s.Attempts }, "3",
+			"to how many workers a job is given in all, each time that it enters the stage"),
+		field("max_hung", whole(1, 4096), func(s *Stage) *int { return &s.MaxHung }, "",
+			"handlers of worker that may run on after timeout while their slots do other jobs; absent: as many as count"),
+		field("max_age", span{least: time.Second}.kind(), func(s *Stage) *time.Duration { return &s.MaxAge }, "",
+			"how long a process of command runs until another takes its place, a tenth more or less; absent: for ever"),
 	}
 }
 

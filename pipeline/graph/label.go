@@ -74,6 +74,12 @@ func (s *Stage) lines() []string {
 	default:
 		lines = append(lines, "workers elsewhere")
 	}
+	if s.Timeout != 0 {
+		lines = append(lines, "timeout "+spell(s.Timeout))
+	}
+	if s.Repeat != "" && s.Repeat != RepeatSafe {
+		lines = append(lines, "repeat "+string(s.Repeat))
+	}
 	if s.MaxVisits != 0 {
 		lines = append(lines, fmt.Sprintf("at most %d visits", s.MaxVisits))
 	}

@@ -50,8 +50,10 @@ func stageRules() schema {
 	return schema{
 		"oneOf": []schema{requires("worker"), requires("command"), requires("compat"), external},
 		"dependencies": schema{
-			"count": started,
-			"env":   requires("command"),
+			"count":    started,
+			"env":      requires("command"),
+			"max_age":  requires("command"),
+			"max_hung": requires("worker", "timeout"),
 		},
 	}
 }

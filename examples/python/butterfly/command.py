@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -56,6 +57,7 @@ def main(args: Optional[Sequence[str]] = None) -> NoReturn:
         process = Process(_workers[name], at)
     except ValueError as e:
         parser.error(str(e))
+    faulthandler.enable()  # at SIGABRT a process that hangs says where
     process.listen()
     logging.info("working", extra={"worker": name, "upstream_proxy": at.upstream})
     process.run()

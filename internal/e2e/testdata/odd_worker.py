@@ -1,6 +1,7 @@
 """Workers that do what tests want to see, over the module of examples/python."""
 
 import os
+import signal
 import time
 
 from butterfly import Fail, forward, main, reply, worker
@@ -57,6 +58,12 @@ def do_wait(job):
     while not os.path.exists(job.request.query["for"][0]):
         time.sleep(0.01)
     return reply(200, job.request.body)
+
+
+def do_die(job):
+    """Takes the process with it."""
+    print("begun", job.attempt, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def do_listen(job):
