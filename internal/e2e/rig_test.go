@@ -112,11 +112,12 @@ func (r *rig) run(name string, args ...string) *process {
 	return r.runWith(nil, name, args...)
 }
 
-// runWith is run with more in the environment.
+// runWith is run with more in the environment. Run directories are below the
+// rig's own, so that those of killed processes go with it.
 func (r *rig) runWith(env []string, name string, args ...string) *process {
 	r.t.Helper()
 	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(append(os.Environ(), "XDG_RUNTIME_DIR="+r.dir), env...)
 	return start(r.t, name, cmd)
 }
 

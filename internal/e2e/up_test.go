@@ -122,10 +122,6 @@ func TestUpIsKilled(t *testing.T) {
 	for pid, line := range all {
 		eventually(t, "the end of "+line, func() bool { return hasEnded(pid) })
 	}
-	// The kernel cannot tidy up; who is killed leaves the directory behind.
-	dir := up.field("msg=starting", "run_dir")
-	require.True(t, strings.Contains(dir, "butterfly-"), dir)
-	assert.NoError(t, os.RemoveAll(dir))
 }
 
 // A front whose address is taken is tried again, less and less often, until it
@@ -202,4 +198,36 @@ func TestUpWarnsOnce(t *testing.T) {
 	up.readies("front")
 	assert.Equal(t, 1, up.printed("write version: 1"))
 	up.terminate(drainLimit)
+}
+
+// A second signal ends the patience with what is still under way.
+func TestUpIsToldTwice(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ipc")
+	up := r.run("up", "up", r.write("graph.yaml", strings.Replace(loose, "primes.slice, next: [slice]", "primes.compute", 1)))
+	f := up.readies("front")
+	all := below(t, up.cmd.Process.Pid)
+	worker := up.child("--role workers:slice ")
+	used := cpuOf(t, worker)
+	l := connect(t, f.addr)
+	require.NoError(t, l.send(isPrime(hardPrime)))
+	eventually(t, "the worker at work", func() bool { return cpuOf(t, worker) > used+50*time.Millisecond })
+	up.signal(syscall.SIGINT)
+	_, told := up.saysWithin(patience, "msg=draining", 2) // its own, and the front's
+	require.True(t, told)
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(drainLimit); time.Now().Before(end); <-ticker.C {
+		select {
+		case <-up.ended:
+			assert.Zero(t, up.cmd.ProcessState.ExitCode())
+			for pid, line := range all {
+				assert.True(t, hasEnded(pid), line)
+			}
+			return
+		default: // two signals within half a second are one
+			_ = up.cmd.Process.Signal(syscall.SIGINT) // fails if it has ended
+		}
+	}
+	t.Error("the second signal is not heard")
 }

@@ -33,12 +33,12 @@ stages: {work: {worker: work}}
 `,
 	"bad.yaml": `
 version: 1
-routes: [{prefix: /, stage: wrok}]
-stages: {work: {worker: wrok}}
+routes: [{prefix: /, stage: worx}]
+stages: {work: {worker: worx}}
 `,
 	"one.yaml": `
 version: 1
-routes: [{prefix: /, stage: wrok}]
+routes: [{prefix: /, stage: worx}]
 stages: {work: {worker: work}}
 `,
 	"taken.yaml": `
@@ -121,12 +121,12 @@ func TestCallsOfGraphs(t *testing.T) {
 		{"validate DIR/empty", 2, "", "empty has no *.yaml"},
 		{"validate DIR/good.yaml", 0, "The graph can be used.\n", ""},
 		{"validate DIR/warned.yaml", 0, "warned.yaml:1: warning: version: it is missing (write version: 1)\nThe graph can be used.\n", ""},
-		{"validate DIR/bad.yaml", 1, "bad.yaml:3:29: routes[0].stage: there is no stage \"wrok\" (did you mean work?)\n", "program: the graph has 2 problems\n"},
-		{"validate DIR/bad.yaml", 1, "bad.yaml:4:25: stages.work.worker: there is no worker \"wrok\" (did you mean work?)\n", ""},
+		{"validate DIR/bad.yaml", 1, "bad.yaml:3:29: routes[0].stage: there is no stage \"worx\" (did you mean work?)\n", "program: the graph has 2 problems\n"},
+		{"validate DIR/bad.yaml", 1, "bad.yaml:4:25: stages.work.worker: there is no worker \"worx\" (did you mean work?)\n", ""},
 		{"validate DIR/one.yaml", 1, "there is no stage", "program: the graph has a problem\n"},
 		{"validate --role proxy:work DIR/good.yaml", 1, "stages.work.upstream: it is missing: proxy:work meets front there", "the graph has 4 problems\n"},
 		{"validate --all-roles DIR/good.yaml", 0, "can be used", ""},
-		{"validate --role proxy:wrok DIR/good.yaml", 1, "role proxy:wrok: there is no such stage (did you mean work?)\n", "the graph has a problem\n"},
+		{"validate --role proxy:worx DIR/good.yaml", 1, "role proxy:worx: there is no such stage (did you mean work?)\n", "the graph has a problem\n"},
 		{"validate --role front DIR/two.yaml", 1, "role front: there are several (write front:NAME, of east, west)\n", ""},
 		{"validate DIR/large.yaml", 0, "can be used", ""}, // from hand to hand
 		{"validate --all-roles DIR/large.yaml", 1, "max_body of front \"front\" is 1073741824 bytes: at most 66060288 travel to another process\n", ""},
@@ -137,7 +137,7 @@ func TestCallsOfGraphs(t *testing.T) {
 
 		{"run", 2, "", "want a graph file"},
 		{"run DIR/none.yaml", 2, "", "no such file"},
-		{"run DIR/bad.yaml", 2, "", "there is no worker \"wrok\" (did you mean work?)"},
+		{"run DIR/bad.yaml", 2, "", "there is no worker \"worx\" (did you mean work?)"},
 		{"run DIR/taken.yaml", 1, "", "address already in use"},
 		{"run DIR/clash.yaml", 1, "", "address already in use"},
 		{"run DIR/log.yaml", 1, "", "access log: open DIR/no/file: no such file"},
@@ -149,8 +149,8 @@ func TestCallsOfGraphs(t *testing.T) {
 		{"run --count 4097 --role workers:work DIR/good.yaml", 2, "", "--count 4097: want 1 to 4096"},
 		{"run --inproc --role front DIR/good.yaml", 2, "", "--inproc is for a whole graph"},
 		{"run --role front DIR/good.yaml", 2, "", "front.loopback: it is missing: front meets proxy:work there, which runs elsewhere"},
-		{"run --role proxy:wrok DIR/good.yaml", 2, "", "role proxy:wrok: there is no such stage (did you mean work?)"},
-		{"run --role proxy:wrok --run-dir DIR/run DIR/good.yaml", 2, "", "role proxy:wrok: there is no such stage (did you mean work?)"},
+		{"run --role proxy:worx DIR/good.yaml", 2, "", "role proxy:worx: there is no such stage (did you mean work?)"},
+		{"run --role proxy:worx --run-dir DIR/run DIR/good.yaml", 2, "", "role proxy:worx: there is no such stage (did you mean work?)"},
 		{"run --role front --run-dir DIR/run DIR/two.yaml", 2, "", "role front: there are several (write front:NAME, of east, west)"},
 		{"run --role workers:work --run-dir DIR/run DIR/outside.yaml", 2, "", "role workers:work: its workers are started elsewhere"},
 		{"run --role proxy:work --role proxy:work --run-dir DIR/run DIR/good.yaml", 2, "", "the role proxy:work is there twice"},
@@ -160,13 +160,13 @@ func TestCallsOfGraphs(t *testing.T) {
 		{"run --log-level loud DIR/good.yaml", 2, "", "--log-level"},
 
 		{"up", 2, "", "want a graph file"},
-		{"up DIR/bad.yaml", 2, "", "there is no worker \"wrok\""},
+		{"up DIR/bad.yaml", 2, "", "there is no worker \"worx\""},
 		{"up --run-dir DIR/run DIR/large.yaml", 2, "", "max_body of front \"front\""},
 		{"up --drain -1s DIR/good.yaml", 2, "", "--drain -1s is negative"},
 		{"up --drain soon DIR/good.yaml", 2, "", "--drain"},
 
 		{"graph", 2, "", "want a graph file"},
-		{"graph DIR/bad.yaml", 2, "", "there is no worker \"wrok\""},
+		{"graph DIR/bad.yaml", 2, "", "there is no worker \"worx\""},
 		{"schema more", 2, "", "1 arguments are too many"},
 	} {
 		fill := strings.NewReplacer("DIR", dir)
