@@ -40,8 +40,8 @@ type Config struct {
 	// Stage takes every request. Either Stage or Route is required.
 	Stage loopback.Stage
 	// Route chooses where a request goes. It is called concurrently, must not
-	// block, and may read the request. A *StatusError is what the client
-	// gets; any other error is a 500.
+	// block, and may read the request, whose body is still to come. A
+	// *StatusError is what the client gets; any other error is a 500.
 	Route func(*httptext.Request) (Route, error)
 
 	// LivePath answers 200 to GET and HEAD as long as the process serves
@@ -91,9 +91,10 @@ type Config struct {
 	// MaxBody bounds a request's body in bytes, before it is read where its
 	// length is announced (413). Default DefaultMaxBody.
 	MaxBody int
-	// MaxReceiving bounds the bytes of all requests that are being received,
-	// announced lengths included, but for the first 32 KiB of each: more get 503.
-	// Default DefaultMaxReceiving. Those received are the Table's to bound.
+	// MaxReceiving bounds the room for all bodies that are being received, but
+	// for the first 32 KiB of each: more get 503. Default DefaultMaxReceiving.
+	// Room is made as they come, for at most twice what has come. Requests
+	// received are the Table's to bound.
 	MaxReceiving int64
 	// MaxConns bounds the open connections; more get 503 and are closed.
 	// Default DefaultMaxConns.

@@ -65,8 +65,8 @@ func New(cfg Config) (*Front, error) {
 	return f, nil
 }
 
-// newServer configures fasthttp. All timeouts but the body's are kept by the
-// wrapped connections.
+// newServer configures fasthttp. Timeouts are kept by the wrapped connections,
+// which read bodies too.
 //
 // ReduceMemoryUsage gives buffers back between requests: an idle connection
 // then costs 10 KiB instead of 31, and an answer leaves at once even when the
@@ -75,14 +75,12 @@ func (f *Front) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      f.handle,
 		ErrorHandler:                 f.refuse,
-		HeaderReceived:               f.headerReceived,
-		ExpectHandler:                f.expect,
+		HeaderReceived:               headerReceived,
 		ConnState:                    changed,
 		Logger:                       discard{},
 		Concurrency:                  f.cfg.MaxConns + 1,
 		ReadBufferSize:               f.cfg.MaxHeaderBytes,
 		WriteBufferSize:              8 << 10,
-		MaxRequestBodySize:           f.cfg.MaxBody,
 		ReduceMemoryUsage:            true,
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,

@@ -105,7 +105,7 @@ func (r *Response) append(dst []byte, minor int, conn string, head bool) []byte 
 	dst = append(dst, fasthttp.StatusMessage(r.status())...)
 	dst = append(dst, "\r\n"...)
 	for _, f := range r.Header {
-		if kindOf(f.Name) == endToEnd {
+		if kindOf(f.Name).travels() {
 			dst = appendField(dst, f.Name, f.Value)
 		}
 	}
@@ -149,7 +149,7 @@ func (r *Response) WriteTo(to *fasthttp.Response, head bool) error {
 	to.SetStatusCode(r.status())
 	to.Header.DisableNormalizing() // names travel as the handler wrote them
 	for i := range r.Header {
-		if f := &r.Header[i]; kindOf(f.Name) == endToEnd {
+		if f := &r.Header[i]; kindOf(f.Name).travels() {
 			to.Header.Add(f.Name, f.Value)
 		}
 	}
