@@ -18,6 +18,7 @@ const firstPiece = 4 << 10
 
 // receive reads the body of req.
 func (x *exchange) receive(req *httptext.Request) error {
+	x.unread = true // or partly read, from now on
 	if x.coming.Length > int64(x.front.cfg.MaxBody) {
 		return errBody
 	}
@@ -38,7 +39,7 @@ func (x *exchange) receive(req *httptext.Request) error {
 		return err
 	}
 	in.Done()
-	x.coming = httptext.Coming{}
+	x.unread, x.coming = false, httptext.Coming{}
 	return nil
 }
 
@@ -130,12 +131,23 @@ func (c *conn) fill() error {
 	return err
 }
 
-// skip passes over the body, if it is here already, and reports whether the
-// next request follows.
+// maxSkip is how long a body may be that is read for nothing.
+const maxSkip = 64 << 10
+
+// skip passes over a short body that nobody wants, so that the connection can
+// go on with the next request, and reports whether it does.
 func (x *exchange) skip() bool {
-	if x.coming.Chunked || x.coming.Length > int64(len(x.conn.buf)) {
+	c, n := x.conn, x.coming.Length
+	if x.coming.Chunked || x.coming.Continue || n > maxSkip {
 		return false
 	}
-	x.conn.buf = x.conn.buf[x.coming.Length:]
+	for n > int64(len(c.buf)) {
+		n -= int64(len(c.buf))
+		c.buf = nil
+		if c.fill() != nil {
+			return false
+		}
+	}
+	c.buf = c.buf[n:]
 	return true
 }

@@ -100,6 +100,11 @@ type Config struct {
 	// Default DefaultMaxConns.
 	MaxConns int
 
+	// MaxRequestsPerConn bounds the requests of a connection: the last one's
+	// answer says that it is closed. 0: no bound. A bound spreads clients that
+	// stay for long over fronts that were added.
+	MaxRequestsPerConn int
+
 	// AccessLog gets a line for each answer, a second later at most; nil is
 	// none. A writer that is too slow loses lines, which is said in the log.
 	AccessLog io.Writer
@@ -165,6 +170,7 @@ func (c *Config) Validate() error {
 	bad(c.MaxBody < 0, "MaxBody", "is negative")
 	bad(c.MaxReceiving < 0, "MaxReceiving", "is negative")
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
+	bad(c.MaxRequestsPerConn < 0, "MaxRequestsPerConn", "is negative")
 	return errors.Join(errs...)
 }
 

@@ -22,7 +22,7 @@ type exchange struct {
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
 
-	unread  bool            // the head has not been read
+	unread  bool            // nobody knows what follows on the connection
 	coming  httptext.Coming // the body that has not been read
 	counted int64           // bytes of the body in front.receiving
 }

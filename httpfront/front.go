@@ -79,6 +79,7 @@ func (f *Front) newServer() *fasthttp.Server {
 		ConnState:                    changed,
 		Logger:                       discard{},
 		Concurrency:                  f.cfg.MaxConns + 1,
+		MaxRequestsPerConn:           f.cfg.MaxRequestsPerConn,
 		ReadBufferSize:               f.cfg.MaxHeaderBytes,
 		WriteBufferSize:              8 << 10,
 		ReduceMemoryUsage:            true,

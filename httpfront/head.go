@@ -54,11 +54,12 @@ func (c *conn) readFirst(p []byte) (int, error) {
 	return c.give(p[:1]), nil
 }
 
-// awaitRequest waits until the first byte of a request is in buf. Nothing is
-// owed to the client meanwhile.
+// awaitRequest waits until the start of a request is in buf, behind empty lines
+// that are ignored (RFC 9112, section 2.2). Nothing is owed to the client
+// meanwhile.
 func (c *conn) awaitRequest() error {
-	c.buf = c.buf[emptyLines(c.buf):]
-	if len(c.buf) > 0 {
+	empty := c.skipEmpty()
+	if len(c.buf) > 1 || len(c.buf) == 1 && c.buf[0] != '\r' {
 		return nil
 	}
 	timeout := c.front.cfg.IdleTimeout
@@ -68,21 +69,32 @@ func (c *conn) awaitRequest() error {
 	if err := c.becomeIdle(timeout); err != nil {
 		return err
 	}
-	for empty := 0; len(c.buf) == 0; {
-		n, err := c.Conn.Read(c.first[:])
+	for len(c.buf) == 0 || len(c.buf) == 1 && c.buf[0] == '\r' {
+		have := copy(c.first[:], c.buf)
+		n, err := c.Conn.Read(c.first[have:])
 		if n == 0 {
 			return err
 		}
-		skip := emptyLines(c.first[:n])
-		if empty += skip; empty > firstRead {
+		c.buf = c.first[:have+n]
+		if empty += c.skipEmpty(); empty > firstRead {
+			c.lingers = true
 			return errOverread
 		}
-		c.buf = c.first[skip:n]
 	}
 	c.mu.Lock()
 	c.idle = false
 	c.mu.Unlock()
 	return nil
+}
+
+// skipEmpty passes over whole empty lines at the start of buf.
+func (c *conn) skipEmpty() int {
+	n := 0
+	for len(c.buf) >= n+2 && c.buf[n] == '\r' && c.buf[n+1] == '\n' {
+		n += 2
+	}
+	c.buf = c.buf[n:]
+	return n
 }
 
 // gather reads on until the head is in buf, or first is full.

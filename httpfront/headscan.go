@@ -64,13 +64,3 @@ func (s *headScan) bound(maxTarget, maxHead int) error {
 
 // lineSlack is what a request line may have besides its target.
 const lineSlack = 64
-
-// emptyLines returns how many bytes of b are whole empty lines at its start,
-// which are ignored before a request line (RFC 9112, section 2.2).
-func emptyLines(b []byte) int {
-	n := 0
-	for len(b) >= n+2 && b[n] == '\r' && b[n+1] == '\n' {
-		n += 2
-	}
-	return n
-}

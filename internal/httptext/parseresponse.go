@@ -38,6 +38,7 @@ func parseResponse(text []byte, head bool) (*Response, error) {
 	if head && f.hasLength {
 		r.Header.Add("Content-Length", strconv.FormatInt(f.length, 10))
 	}
+	r.unsized = head && !f.hasLength
 	return r, nil
 }
 

@@ -20,6 +20,8 @@ type Response struct {
 	// Body is the body without any transfer coding. In answer to HEAD it is
 	// left out on the way to the client, who sees its length only.
 	Body []byte
+
+	unsized bool // the answer to a HEAD that does not say how long the body is
 }
 
 // NewText returns a response of plain text.
@@ -155,7 +157,9 @@ func (r *Response) WriteTo(to *fasthttp.Response, head bool) error {
 	}
 	if head && len(r.Body) == 0 {
 		to.SkipBody = true
-		to.Header.SetContentLength(r.announced(head))
+		if !r.unsized {
+			to.Header.SetContentLength(r.announced(head))
+		}
 	}
 	to.SetBodyRaw(r.Body)
 	return err
