@@ -2,6 +2,8 @@ package httpfront
 
 import (
 	"net"
+	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -13,8 +15,10 @@ const (
 	// writeChunk is how much of an answer has WriteTimeout to leave.
 	writeChunk = 256 << 10
 	// lastLook is how long an idle connection is still read from when the
-	// front drains, for a request that has been sent already.
-	lastLook = 10 * time.Millisecond
+	// front drains, for a request that has been sent already; firstLook is
+	// that of a new connection, whose client may not know yet that it has it.
+	lastLook  = 10 * time.Millisecond
+	firstLook = 250 * time.Millisecond
 )
 
 // conn is a client's connection as fasthttp sees it. Read, Write and the
@@ -23,8 +27,9 @@ const (
 type conn struct {
 	net.Conn
 	front  *Front
-	number uint64 // in the registry
-	client uint32 // hash of the client's address
+	number uint64     // in the registry
+	who    netip.Addr // for whom the registry counts it
+	client uint32     // hash of the client's address
 
 	first       [firstRead]byte
 	buf         []byte   // what has come and nobody has read; may be a part of first
@@ -39,16 +44,18 @@ type conn struct {
 	lingers     bool   // the client may still be sending: close slowly
 	mute        bool   // nothing may be written any more
 
-	mu      sync.Mutex // guards the fields below
-	idle    bool       // waits for nothing that has been promised
-	left    leaving
-	pending *loopback.Pending // the request that waits for its answer
-	waits   uint64            // how many requests have waited so far
-	grace   *time.Timer       // runs while left is halfClosed and pending is set
+	mu         sync.Mutex // guards the fields below
+	idle       bool       // waits for nothing that has been promised
+	fresh      bool       // no request has come yet
+	unwritable bool       // an answer was cut
+	left       leaving
+	pending    *loopback.Pending // the request that waits for its answer
+	waits      uint64            // how many requests have waited so far
+	grace      *time.Timer       // runs while left is halfClosed and pending is set
 }
 
 func newConn(f *Front, nc net.Conn) *conn {
-	return &conn{Conn: nc, front: f, client: hashClient(nc.RemoteAddr())}
+	return &conn{Conn: nc, front: f, who: clientOf(nc.RemoteAddr()), client: hashClient(nc.RemoteAddr()), fresh: true}
 }
 
 // changed is fasthttp's ConnState.
@@ -73,7 +80,7 @@ func (c *conn) becomeIdle(timeout time.Duration) error {
 	c.idle = true
 	if c.front.draining.Load() {
 		c.read.forget()
-		return c.Conn.SetReadDeadline(time.Now().Add(lastLook))
+		return c.look()
 	}
 	at, set := c.read.next(c.front.clock(), timeout)
 	if !set {
@@ -88,13 +95,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.mute {
 		return 0, net.ErrClosed
 	}
+	if len(p) > small {
+		w := c.front.unsent.begin(c, len(p))
+		defer c.front.unsent.end(w)
+	}
 	written := 0
 	for {
-		at, set := c.write.next(c.front.clock(), c.front.cfg.WriteTimeout)
-		if set {
-			if err := c.Conn.SetWriteDeadline(c.front.epoch.Add(at)); err != nil {
-				return written, err
-			}
+		if err := c.mayWrite(); err != nil {
+			return written, err
 		}
 		part := p[written:min(len(p), written+writeChunk)]
 		n, err := c.Conn.Write(part)
@@ -103,6 +111,28 @@ func (c *conn) Write(p []byte) (int, error) {
 			return written, err
 		}
 	}
+}
+
+// mayWrite sets the deadline of the next part, unless the connection was cut.
+func (c *conn) mayWrite() error {
+	at, set := c.write.next(c.front.clock(), c.front.cfg.WriteTimeout)
+	if !set {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unwritable {
+		return os.ErrDeadlineExceeded
+	}
+	return c.Conn.SetWriteDeadline(c.front.epoch.Add(at))
+}
+
+// cutWrite ends writing, so that the answer's memory is free.
+func (c *conn) cutWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unwritable = true
+	_ = c.Conn.SetWriteDeadline(time.Unix(1, 0))
 }
 
 // Close implements net.Conn: fasthttp calls it once, when it has served.
@@ -122,8 +152,17 @@ func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.idle {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(lastLook))
+		_ = c.look()
 	}
+}
+
+// look sets the read deadline of an idle connection of a front that drains. It
+// is called with the lock.
+func (c *conn) look() error {
+	if c.fresh {
+		return c.Conn.SetReadDeadline(time.Now().Add(firstLook))
+	}
+	return c.Conn.SetReadDeadline(time.Now().Add(lastLook))
 }
 
 // cut closes the connection in any case and abandons its request.

@@ -1,6 +1,7 @@
 package httpfront
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -113,4 +114,82 @@ func TestAddressInUse(t *testing.T) {
 	require.ErrorContains(t, err, r.Addr().String())
 	var op *net.OpError
 	require.ErrorAs(t, err, &op)
+}
+
+// During the delay the front is not ready, and takes requests all the same.
+func TestDrainDelay(t *testing.T) {
+	r := start(t, Config{ReadyPath: "/ready", DrainDelay: time.Hour}, echo)
+	old := r.dial()
+	old.send(get("/1"))
+	require.Equal(t, 200, old.read("GET").StatusCode)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	shut := make(chan error, 2)
+	go func() { shut <- r.Shutdown(ctx) }()
+	require.Eventually(t, r.Draining, soon, time.Millisecond)
+	young := r.dial()
+	for _, c := range []*client{old, young, young} {
+		c.send(get("/ready"))
+		resp := c.read("GET")
+		require.Equal(t, 503, resp.StatusCode)
+		require.Equal(t, "1", resp.Header.Get("Retry-After"))
+		require.False(t, resp.Close)
+		c.send(get("/2"))
+		resp = c.read("GET")
+		require.Equal(t, 200, resp.StatusCode)
+		require.False(t, resp.Close)
+	}
+	require.Empty(t, shut)
+	cancel() // ends the delay, too
+	require.ErrorIs(t, wait(t, shut), context.Canceled)
+	old.closed()
+	young.closed()
+	require.NoError(t, r.Shutdown(context.Background()))
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", r.Addr().String())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	}, soon, time.Millisecond)
+}
+
+func TestDrainDelayEnds(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	r := start(t, Config{DrainDelay: delay}, echo)
+	began := time.Now()
+	shut := make(chan error, 1)
+	go func() { shut <- r.Shutdown(context.Background()) }()
+	require.NoError(t, r.Shutdown(context.Background()), "the second one waits for the first one's delay only")
+	require.NoError(t, wait(t, shut))
+	require.GreaterOrEqual(t, time.Since(began), delay)
+}
+
+// Who has a connection when the front begins to drain gets an answer: it may be
+// in the kernel's queue still.
+func TestNoConnectionIsLostByDraining(t *testing.T) {
+	for range 20 {
+		r := start(t, Config{}, echo)
+		shut := make(chan error, 1)
+		var clients []*client
+		for n := range 40 {
+			if n == 20 {
+				go func() { shut <- r.Shutdown(context.Background()) }()
+			}
+			c, err := net.Dial("tcp", r.Addr().String())
+			if err != nil {
+				continue // refused: the client knows that it has to go elsewhere
+			}
+			require.NoError(t, c.SetDeadline(time.Now().Add(soon)))
+			clients = append(clients, &client{c.(*net.TCPConn), t, bufio.NewReader(c)})
+		}
+		for _, c := range clients {
+			c.send(get("/"))
+		}
+		for _, c := range clients {
+			require.Equal(t, 200, c.read("GET").StatusCode)
+			require.NoError(t, c.Close())
+		}
+		require.NoError(t, wait(t, shut))
+	}
 }

@@ -46,7 +46,6 @@ func (c *conn) readFirst(p []byte) (int, error) {
 	if err := c.awaitRequest(); err != nil {
 		return 0, err
 	}
-	c.served = true
 	if c.take(0); c.broken == nil && !c.head.done && len(c.buf) < firstRead {
 		c.gather()
 	}
@@ -63,7 +62,7 @@ func (c *conn) awaitRequest() error {
 		return nil
 	}
 	timeout := c.front.cfg.IdleTimeout
-	if !c.served {
+	if c.asked == 0 {
 		timeout = c.front.cfg.HeaderTimeout
 	}
 	if err := c.becomeIdle(timeout); err != nil {
@@ -82,7 +81,7 @@ func (c *conn) awaitRequest() error {
 		}
 	}
 	c.mu.Lock()
-	c.idle = false
+	c.idle, c.fresh = false, false
 	c.mu.Unlock()
 	return nil
 }

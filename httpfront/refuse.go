@@ -85,7 +85,7 @@ func (x *exchange) health() bool {
 
 // unready says why requests cannot be served, or nothing.
 func (f *Front) unready() string {
-	if f.draining.Load() {
+	if f.leaving.Load() {
 		return "draining"
 	}
 	if f.cfg.Ready != nil {

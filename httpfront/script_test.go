@@ -76,7 +76,7 @@ func newStand(t testing.TB, cfg Config) *stand {
 func (s *stand) play(in []byte, piece int, end error) (*script, []string) {
 	c := &script{in: in, piece: piece, end: end}
 	c.conn = newConn(s.Front, c)
-	s.conns.add(c.conn, 1)
+	_ = s.conns.add(c.conn)
 	s.jobs = nil
 	err := s.server.ServeConn(c.conn)
 	if err != nil && errors.Is(err, io.ErrNoProgress) {
