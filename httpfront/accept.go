@@ -22,26 +22,25 @@ const (
 // more are just closed.
 const maxTurnedAway = 64
 
-// lastCall is how long nobody has to come for the listener to be closed.
-const lastCall = 5 * time.Millisecond
+// lastCall is how long connections are still accepted when the front drains:
+// closing the listener resets those that wait for it.
+const lastCall = 10 * time.Millisecond
 
-// accept serves connections until the front drains, and closes the listener
-// once nobody waits: closing it resets those that clients have already.
+// accept serves connections until the front drains, and closes the listener.
 func (f *Front) accept(ln *net.TCPListener) {
 	defer ln.Close()
 	away := make(chan struct{}, maxTurnedAway)
-	pause, came := firstPause, true
+	pause, last := firstPause, false
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
-			pause, came = firstPause, true
+			pause = firstPause
 			f.admit(rawio.Wrap(nc), away)
+		case errors.Is(err, os.ErrDeadlineExceeded) && last:
+			return
 		case errors.Is(err, os.ErrDeadlineExceeded): // set by drain
-			if !came {
-				return
-			}
-			came = false
+			last = true
 			_ = ln.SetDeadline(time.Now().Add(lastCall))
 		default:
 			f.log.Warn("connection not accepted", "err", err, "pause", pause)

@@ -232,10 +232,7 @@ func (f *Front) drain() bool {
 	}
 	close(f.closing)
 	if f.listener != nil {
-		if err := lastOnes(f.listener); err != nil {
-			f.log.Warn("new connections may be reset", "err", err)
-		}
-		_ = f.listener.SetDeadline(time.Now())
+		_ = f.listener.SetDeadline(time.Now()) // wakes accept
 	}
 	return f.started
 }
