@@ -3,6 +3,7 @@ package httpfront
 import (
 	"errors"
 	"net"
+	"os"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
@@ -21,21 +22,32 @@ const (
 // more are just closed.
 const maxTurnedAway = 64
 
-// accept serves connections until the listener is closed.
-func (f *Front) accept(ln net.Listener) {
+// lastCall is how long connections are still accepted when the front drains:
+// closing the listener resets those that wait for it.
+const lastCall = 10 * time.Millisecond
+
+// accept serves connections until the front drains, and closes the listener.
+func (f *Front) accept(ln *net.TCPListener) {
+	defer ln.Close()
 	away := make(chan struct{}, maxTurnedAway)
-	pause := firstPause
+	pause, last := firstPause, false
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = firstPause
 			f.admit(rawio.Wrap(nc), away)
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, os.ErrDeadlineExceeded) && last:
 			return
+		case errors.Is(err, os.ErrDeadlineExceeded): // set by drain
+			last = true
+			_ = ln.SetDeadline(time.Now().Add(lastCall))
 		default:
 			f.log.Warn("connection not accepted", "err", err, "pause", pause)
-			time.Sleep(pause)
+			select {
+			case <-time.After(pause):
+			case <-f.closing:
+			}
 			pause = min(2*pause, lastPause)
 		}
 	}
@@ -44,7 +56,8 @@ func (f *Front) accept(ln net.Listener) {
 // admit serves a new connection in a goroutine of its own, or turns it away.
 func (f *Front) admit(nc net.Conn, away chan struct{}) {
 	c := newConn(f, nc)
-	if f.conns.add(c, f.cfg.MaxConns) {
+	err := f.conns.add(c)
+	if err == nil {
 		f.conns.serving.Go(func() {
 			if err := f.watcher.add(c); err != nil {
 				f.log.Warn("connection not watched: its client's leaving goes unnoticed", "err", err)
@@ -64,7 +77,7 @@ func (f *Front) admit(nc net.Conn, away chan struct{}) {
 	select {
 	case away <- struct{}{}:
 		f.conns.serving.Go(func() {
-			turnAway(nc, f.cfg.HeaderTimeout)
+			turnAway(nc, err, f.cfg.HeaderTimeout)
 			<-away
 		})
 	default:
@@ -72,11 +85,12 @@ func (f *Front) admit(nc net.Conn, away chan struct{}) {
 	}
 }
 
-// turnAway tells a client that there are too many connections.
-func turnAway(nc net.Conn, timeout time.Duration) {
+// turnAway tells a client why there is no connection for it.
+func turnAway(nc net.Conn, why error, timeout time.Duration) {
 	defer nc.Close()
 	info := wire.Info{Version: 1, Close: true}
-	r := httptext.NewText(503, "too many connections")
+	told := refusalOf(why)
+	r := httptext.NewText(told.status, told.message)
 	r.Header.Set("Retry-After", retryAfter)
 	_ = nc.SetDeadline(time.Now().Add(min(timeout, lingerTotal)))
 	if _, err := nc.Write(r.Render(&info, false)); err == nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -91,6 +93,63 @@ func TestMaxConns(t *testing.T) {
 	require.Equal(t, 200, first.read("GET").StatusCode)
 }
 
+func TestMaxConnsPerClient(t *testing.T) {
+	r := start(t, Config{MaxConns: 10, MaxConnsPerClient: 2}, echo)
+	var clients []*client
+	for range 2 {
+		c := r.dial()
+		c.send(get("/"))
+		require.Equal(t, 200, c.read("GET").StatusCode)
+		clients = append(clients, c)
+	}
+	over := r.dial()
+	resp := over.read("GET")
+	require.Equal(t, 429, resp.StatusCode)
+	require.True(t, resp.Close)
+	require.Equal(t, "1", resp.Header.Get("Retry-After"))
+	over.closed()
+
+	require.NoError(t, clients[0].Close())
+	require.Eventually(t, func() bool { return r.conns.len() == 1 }, soon, time.Millisecond)
+	c := r.dial()
+	c.send(get("/"))
+	require.Equal(t, 200, c.read("GET").StatusCode)
+}
+
+func TestClientOf(t *testing.T) {
+	tcp := func(ip string) netip.Addr { return clientOf(&net.TCPAddr{IP: net.ParseIP(ip), Port: 1}) }
+	require.Equal(t, tcp("192.0.2.1"), tcp("::ffff:192.0.2.1"))
+	require.NotEqual(t, tcp("192.0.2.1"), tcp("192.0.2.2"))
+	require.Equal(t, tcp("2001:db8:0:1::1"), tcp("2001:db8:0:1:ffff:ffff:ffff:ffff"))
+	require.NotEqual(t, tcp("2001:db8:0:1::1"), tcp("2001:db8:0:2::1"))
+	require.Equal(t, clientOf(&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "a"}), clientOf(&net.TCPAddr{IP: net.ParseIP("fe80::2"), Zone: "b"}))
+	require.False(t, clientOf(&net.UnixAddr{Name: "x"}).IsValid())
+}
+
+// The default leaves half of the connections to others.
+func TestMaxConnsPerClientDefault(t *testing.T) {
+	for conns, want := range map[int]int{0: 5000, 1000: 500, 50: 100} {
+		require.Equal(t, want, Config{MaxConns: conns}.withDefaults().MaxConnsPerClient)
+	}
+}
+
+// A registry forgets clients without connections, and never counts below zero.
+func TestRegistryForgetsClients(t *testing.T) {
+	r := newRegistry(10, 1)
+	who := netip.MustParseAddr("192.0.2.1")
+	a, b, nobody := &conn{who: who}, &conn{who: who}, &conn{}
+	require.NoError(t, r.add(a))
+	require.ErrorIs(t, r.add(b), errClient)
+	require.NoError(t, r.add(nobody))
+	r.remove(a)
+	require.Empty(t, r.clients)
+	require.NoError(t, r.add(b))
+	r.remove(b)
+	r.remove(nobody)
+	require.Empty(t, r.clients)
+	require.Zero(t, r.len())
+}
+
 // The answer to a body that is too large reaches a client that sends all of it
 // before it reads.
 func TestTooLargeIsReadable(t *testing.T) {
@@ -159,6 +218,52 @@ func TestSlowReader(t *testing.T) {
 
 	quick.send(get("/large"))
 	require.Len(t, quick.read("GET").body, len(large.Body))
+}
+
+// Answers that are not read are bounded together: the oldest are cut, and
+// others go on.
+func TestUnsentAnswersAreBounded(t *testing.T) {
+	const size = 20_000_000 // more than the kernel takes
+	large := &httptext.Response{Body: make([]byte, size)}
+	r := start(t, Config{MaxUnsent: 5 * size / 2}, func(r *rig, j *loopback.Job) error { r.reply(j, large); return nil })
+	var slow []*client
+	for n := range 4 {
+		c := r.dial()
+		c.send(get("/"))
+		slow = append(slow, c)
+		r.unsentAre(min(n+1, 2), size)
+	}
+	for _, c := range slow[:2] {
+		got, _ := io.Copy(io.Discard, c.br)
+		require.Less(t, got, int64(size), "the first ones were cut")
+	}
+	for _, c := range slow[2:] {
+		require.Len(t, c.read("GET").body, size)
+	}
+	r.unsentAre(0, size)
+}
+
+// unsentAre waits until so many answers of a size are counted as not sent, but
+// for what left with their heads.
+func (r *rig) unsentAre(n, size int) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		r.unsent.mu.Lock()
+		defer r.unsent.mu.Unlock()
+		least := int64(n) * int64(size) * 99 / 100
+		return r.unsent.oldest.Len() == n && least <= r.unsent.bytes && r.unsent.bytes <= int64(n*size)
+	}, soon, time.Millisecond)
+}
+
+// One answer alone may be larger than the bound.
+func TestOneAnswerMayBeLarge(t *testing.T) {
+	large := &httptext.Response{Body: make([]byte, 5_000_000)}
+	r := start(t, Config{MaxUnsent: 1}, func(r *rig, j *loopback.Job) error { r.reply(j, large); return nil })
+	c := r.dial()
+	for range 2 {
+		c.send(get("/"))
+		require.Len(t, c.read("GET").body, len(large.Body))
+	}
 }
 
 func TestDeadline(t *testing.T) {

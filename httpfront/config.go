@@ -26,8 +26,12 @@ const (
 	DefaultMaxTarget      = 8 << 10
 	DefaultMaxBody        = 10 << 20
 	DefaultMaxReceiving   = 256 << 20
+	DefaultMaxUnsent      = 256 << 20
 	DefaultMaxConns       = 10_000
 )
+
+// leastPerClient is the least default of Config.MaxConnsPerClient.
+const leastPerClient = 100
 
 // Config configures a Front. For durations and limits the zero value is the
 // default named; a negative duration is none, where that is said.
@@ -41,8 +45,8 @@ type Config struct {
 	// Stage takes every request. Either Stage or Route is required.
 	Stage loopback.Stage
 	// Route chooses where a request goes. It is called concurrently, must not
-	// block, and may read the request. A *StatusError is what the client
-	// gets; any other error is a 500.
+	// block, and may read the request, whose body is still to come. A
+	// *StatusError is what the client gets; any other error is a 500.
 	Route func(*httptext.Request) (Route, error)
 
 	// LivePath answers 200 to GET and HEAD as long as the process serves
@@ -88,6 +92,11 @@ type Config struct {
 	// connection reset ends its request at once.
 	HalfCloseGrace time.Duration
 
+	// DrainDelay is how long requests are still taken once Shutdown has made
+	// the front not ready: as long as load balancers take to notice. 0: not at
+	// all.
+	DrainDelay time.Duration
+
 	// MaxHeaderBytes bounds a request's head (431). Default
 	// DefaultMaxHeaderBytes. It is the size of a read buffer, held by
 	// connections with a request in progress.
@@ -97,13 +106,29 @@ type Config struct {
 	// MaxBody bounds a request's body in bytes, before it is read where its
 	// length is announced (413). Default DefaultMaxBody.
 	MaxBody int
-	// MaxReceiving bounds the bytes of all requests that are being received,
-	// announced lengths included, but for the first 32 KiB of each: more get 503.
-	// Default DefaultMaxReceiving. Those received are the Table's to bound.
+	// MaxReceiving bounds the room for all bodies that are being received, but
+	// for the first 32 KiB of each: more get 503. Default DefaultMaxReceiving.
+	// Room is made as they come, for at most twice what has come. Requests
+	// received are the Table's to bound.
 	MaxReceiving int64
+	// MaxUnsent bounds the bytes of all answers that clients take their time to
+	// read, but for those up to 64 KiB: over it the slowest are cut. Default
+	// DefaultMaxUnsent.
+	MaxUnsent int64
 	// MaxConns bounds the open connections; more get 503 and are closed.
 	// Default DefaultMaxConns.
 	MaxConns int
+
+	// MaxConnsPerClient bounds the open connections of one IPv4 address, or of
+	// the first 64 bits of an IPv6 address; more get 429 and are closed. The
+	// default is half of MaxConns, at least 100, so that no address alone keeps
+	// the others out. A load balancer's address stands for all its clients:
+	// behind one give it MaxConns.
+	MaxConnsPerClient int
+	// MaxRequestsPerConn bounds the requests of a connection: the last one's
+	// answer says that it is closed. 0: no bound. A bound spreads clients that
+	// stay for long over fronts that were added.
+	MaxRequestsPerConn int
 
 	// AccessLog gets a line for each answer, a second later at most; nil is
 	// none. A writer that is too slow loses lines, which is said in the log.
@@ -165,11 +190,15 @@ func (c *Config) Validate() error {
 	bad(c.BodyTimeout < 0, "BodyTimeout", "is negative")
 	bad(c.IdleTimeout < 0, "IdleTimeout", "is negative")
 	bad(c.WriteTimeout < 0, "WriteTimeout", "is negative")
+	bad(c.DrainDelay < 0, "DrainDelay", "is negative")
 	bad(c.MaxHeaderBytes < 0, "MaxHeaderBytes", "is negative")
 	bad(c.MaxTarget < 0, "MaxTarget", "is negative")
 	bad(c.MaxBody < 0, "MaxBody", "is negative")
 	bad(c.MaxReceiving < 0, "MaxReceiving", "is negative")
+	bad(c.MaxUnsent < 0, "MaxUnsent", "is negative")
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
+	bad(c.MaxConnsPerClient < 0, "MaxConnsPerClient", "is negative")
+	bad(c.MaxRequestsPerConn < 0, "MaxRequestsPerConn", "is negative")
 	return errors.Join(errs...)
 }
 
@@ -186,7 +215,9 @@ func (c Config) withDefaults() Config {
 	c.MaxTarget = orDefault(c.MaxTarget, DefaultMaxTarget)
 	c.MaxBody = orDefault(c.MaxBody, DefaultMaxBody)
 	c.MaxReceiving = orDefault(c.MaxReceiving, DefaultMaxReceiving)
+	c.MaxUnsent = orDefault(c.MaxUnsent, DefaultMaxUnsent)
 	c.MaxConns = orDefault(c.MaxConns, DefaultMaxConns)
+	c.MaxConnsPerClient = orDefault(c.MaxConnsPerClient, max(c.MaxConns/2, leastPerClient))
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

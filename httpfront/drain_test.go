@@ -167,3 +167,77 @@ func TestAddressInUse(t *testing.T) {
 	var op *net.OpError
 	require.ErrorAs(t, err, &op)
 }
+
+// During the delay the front is not ready, and takes requests all the same.
+func TestDrainDelay(t *testing.T) {
+	r := start(t, Config{ReadyPath: "/ready", DrainDelay: time.Hour}, echo)
+	old := r.dial()
+	old.send(get("/1"))
+	require.Equal(t, 200, old.read("GET").StatusCode)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	shut := make(chan error, 2)
+	go func() { shut <- r.Shutdown(ctx) }()
+	require.Eventually(t, r.Draining, soon, time.Millisecond)
+	young := r.dial()
+	for _, c := range []*client{old, young, young} {
+		c.send(get("/ready"))
+		resp := c.read("GET")
+		require.Equal(t, 503, resp.StatusCode)
+		require.Equal(t, "1", resp.Header.Get("Retry-After"))
+		require.False(t, resp.Close)
+		c.send(get("/2"))
+		resp = c.read("GET")
+		require.Equal(t, 200, resp.StatusCode)
+		require.False(t, resp.Close)
+	}
+	require.Empty(t, shut)
+	cancel() // ends the delay, too
+	require.ErrorIs(t, wait(t, shut), context.Canceled)
+	old.closed()
+	young.closed()
+	require.NoError(t, r.Shutdown(context.Background()))
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", r.Addr().String())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	}, soon, time.Millisecond)
+}
+
+func TestDrainDelayEnds(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	r := start(t, Config{DrainDelay: delay}, echo)
+	began := time.Now()
+	shut := make(chan error, 1)
+	go func() { shut <- r.Shutdown(context.Background()) }()
+	require.NoError(t, r.Shutdown(context.Background()), "the second one waits for the first one's delay only")
+	require.NoError(t, wait(t, shut))
+	require.GreaterOrEqual(t, time.Since(began), delay)
+}
+
+// Who has a connection when the front begins to drain gets an answer, also if
+// it waits to be accepted, and the request is on its way.
+func TestNoConnectionIsLostByDraining(t *testing.T) {
+	for range 10 {
+		r := start(t, Config{}, echo)
+		var clients []*client
+		for range 50 {
+			clients = append(clients, r.dial())
+		}
+		shut := make(chan error, 1)
+		go func() { shut <- r.Shutdown(context.Background()) }()
+		require.Eventually(t, r.Draining, soon, time.Millisecond)
+		for _, c := range clients {
+			c.send(get("/"))
+		}
+		for _, c := range clients {
+			resp := c.read("GET")
+			require.Equal(t, 200, resp.StatusCode)
+			require.True(t, resp.Close)
+			require.NoError(t, c.Close())
+		}
+		require.NoError(t, wait(t, shut))
+	}
+}

@@ -43,6 +43,10 @@ func (e *internalError) Error() string { return fmt.Sprintf("httpfront: %v", e.c
 var (
 	errMethod    = &StatusError{Status: fasthttp.StatusNotImplemented, Message: "the method is not implemented"}
 	errTarget    = &StatusError{Status: fasthttp.StatusRequestURITooLong, Message: "the request target is too long"}
+	errHead      = &StatusError{Status: fasthttp.StatusRequestHeaderFieldsTooLarge, Message: "the request's header is too large"}
+	errBody      = &StatusError{Status: fasthttp.StatusRequestEntityTooLarge, Message: "the request's body is too large"}
+	errConns     = &StatusError{Status: fasthttp.StatusServiceUnavailable, Message: "too many connections"}
+	errClient    = &StatusError{Status: fasthttp.StatusTooManyRequests, Message: "too many connections from your address"}
 	errHealthUse = &StatusError{Status: fasthttp.StatusMethodNotAllowed, Message: "only GET and HEAD", Allow: "GET, HEAD"}
 )
 
@@ -86,10 +90,12 @@ func refusalOf(err error) refusal {
 		return refusal{status: 505, message: "only HTTP/1.0 and HTTP/1.1 are spoken here", close: true}
 	case errors.As(err, &syntax):
 		return refusal{status: 400, message: "the request is malformed", close: true}
+	case errors.Is(err, httptext.ErrExpect):
+		return refusal{status: 417, message: "only 100-continue can be expected here", close: true}
+	case errors.Is(err, httptext.ErrOverhead):
+		return refusal{status: 431, message: "the body's chunk extensions and trailers are too long", close: true}
 	case errors.As(err, &small):
-		return refusal{status: 431, message: "the request's header is too large", close: true}
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		return refusal{status: 413, message: "the request's body is too large", close: true}
+		return refusal{status: errHead.Status, message: errHead.Message, close: true}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return refusal{status: 408, message: "the request took too long to come", close: true}
 	case errors.As(err, new(*internalError)):

@@ -22,17 +22,19 @@ type exchange struct {
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
 
+	unread  bool            // nobody knows what follows on the connection
+	coming  httptext.Coming // the body that has not been read
+	counted int64           // bytes of the body in front.receiving
+
 	streams bool // the answer comes in parts, which see to its end themselves
 }
 
 // handle is fasthttp's handler.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
-	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time()}
+	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(), unread: true}
 	defer x.end()
-	if !x.health() {
-		if err := x.serve(); err != nil {
-			x.refuse(err)
-		}
+	if err := x.serve(); err != nil {
+		x.refuse(err)
 	}
 }
 
@@ -44,6 +46,9 @@ func (x *exchange) end() {
 		x.ctx.Response.Reset()
 		x.refuse(&internalError{p})
 	}
+	if x.unread || !x.skip() {
+		x.hurry()
+	}
 	if x.front.draining.Load() {
 		x.ctx.SetConnectionClose()
 	}
@@ -52,36 +57,60 @@ func (x *exchange) end() {
 	}
 }
 
-// serve sends the request through the pipeline. It returns an error if the
-// client has not been answered yet.
+// serve answers the request. It returns an error if the client has not been
+// answered yet.
 func (x *exchange) serve() error {
-	if !implemented(x.ctx.Method()) {
-		return errMethod
+	if !x.conn.head.done {
+		return errOverread
 	}
-	if len(x.ctx.Request.Header.RequestURI()) > x.front.cfg.MaxTarget {
-		return errTarget
-	}
-	req, err := httptext.FromFastHTTP(x.ctx)
+	req, coming, err := httptext.FromFastHTTP(&x.ctx.Request.Header, len(x.conn.buf))
 	if err != nil {
 		return err
 	}
-	x.ctx.Request.ReleaseBody(uncounted) // req has its copy, which the table counts
-	x.conn.received.release()
-	route, err := x.route(req)
+	x.unread, x.coming = false, coming
+	if x.health() {
+		return nil
+	}
+	route, err := x.choose(req)
 	if err != nil {
 		return err
 	}
-	if route.Compat {
-		if req.Method == "PATCH" { // it aborts prime_server's workers
-			return errMethod
+	if coming.Any() {
+		if err := x.receive(req); err != nil {
+			return err
 		}
+	}
+	return x.run(req, &route)
+}
+
+// choose decides where a request goes whose body is still to come.
+func (x *exchange) choose(req *httptext.Request) (Route, error) {
+	if !implemented(req.Method) {
+		if req.Method == "CONNECT" { // what follows may be meant for somebody else
+			x.hurry()
+		}
+		return Route{}, errMethod
+	}
+	if len(req.Target) > x.front.cfg.MaxTarget {
+		return Route{}, errTarget
+	}
+	route, err := x.route(req)
+	if err == nil && route.Compat && req.Method == "PATCH" { // it aborts prime_server's workers
+		err = errMethod
+	}
+	return route, err
+}
+
+// run sends the request through the pipeline.
+func (x *exchange) run(req *httptext.Request, route *Route) error {
+	if route.Compat {
 		req.DropEmptyFields()
 	}
 	p, err := x.open(req, route.Timeout)
 	if err != nil {
 		return err
 	}
-	answer, err := x.ask(p, req, &route)
+	answer, err := x.ask(p, req, route)
 	if p.Stream() != nil {
 		return x.stream(p, answer.Payload)
 	}
@@ -97,8 +126,8 @@ func (x *exchange) serve() error {
 }
 
 // implemented reports whether requests with the method are served.
-func implemented(method []byte) bool {
-	switch string(method) {
+func implemented(method string) bool {
+	switch method {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
 		return true
 	}

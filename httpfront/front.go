@@ -34,18 +34,22 @@ type Front struct {
 
 	conns     registry
 	receiving receiving
+	unsent    unsent
 	refused   refused
 	watcher   *watcher
-	chunks    sync.Pool // of *[]byte, for streams
-	epoch     time.Time // what the connections' clocks count from
-	draining  atomic.Bool
+	chunks    sync.Pool     // of *[]byte, for streams
 	stopped   atomic.Bool   // hard
+	epoch     time.Time     // what the connections' clocks count from
+	leaving   atomic.Bool   // not ready any more
+	draining  atomic.Bool   // nothing is begun any more
+	closing   chan struct{} // closed with draining
 	ready     chan struct{} // closed when serving
 	done      chan struct{} // closed when Run has ended
 
 	mu       sync.Mutex // guards the fields below
 	started  bool
-	listener net.Listener
+	listener *net.TCPListener
+	drainAt  time.Time // when leaving ends; zero: it has not begun
 }
 
 // New validates cfg and returns a front that has acquired nothing yet.
@@ -55,12 +59,13 @@ func New(cfg Config) (*Front, error) {
 	}
 	cfg = cfg.withDefaults()
 	f := &Front{
-		cfg: cfg, log: cfg.Logger, epoch: time.Now(), receiving: receiving{limit: cfg.MaxReceiving},
+		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
+		conns: newRegistry(cfg.MaxConns, cfg.MaxConnsPerClient), receiving: receiving{limit: cfg.MaxReceiving},
+		unsent:  unsent{limit: cfg.MaxUnsent},
 		refused: refused{often: rate.Sometimes{Interval: time.Second}},
 		chunks:  sync.Pool{New: newChunk},
-		ready:   make(chan struct{}), done: make(chan struct{}),
+		closing: make(chan struct{}), ready: make(chan struct{}), done: make(chan struct{}),
 	}
-	f.conns.open = make(map[uint64]*conn)
 	if cfg.AccessLog != nil {
 		f.access = newAccessLog(cfg.AccessLog, cfg.Logger)
 	}
@@ -68,8 +73,8 @@ func New(cfg Config) (*Front, error) {
 	return f, nil
 }
 
-// newServer configures fasthttp. All timeouts but the body's are kept by the
-// wrapped connections.
+// newServer configures fasthttp. Timeouts are kept by the wrapped connections,
+// which read bodies too.
 //
 // ReduceMemoryUsage gives buffers back between requests: an idle connection
 // then costs 10 KiB instead of 31, and an answer leaves at once even when the
@@ -78,14 +83,13 @@ func (f *Front) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      f.handle,
 		ErrorHandler:                 f.refuse,
-		HeaderReceived:               f.headerReceived,
-		ExpectHandler:                f.expect,
+		HeaderReceived:               headerReceived,
 		ConnState:                    changed,
 		Logger:                       discard{},
 		Concurrency:                  f.cfg.MaxConns + 1,
+		MaxRequestsPerConn:           f.cfg.MaxRequestsPerConn,
 		ReadBufferSize:               f.cfg.MaxHeaderBytes,
 		WriteBufferSize:              8 << 10,
-		MaxRequestBodySize:           f.cfg.MaxBody,
 		ReduceMemoryUsage:            true,
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
@@ -148,7 +152,7 @@ func (f *Front) start() error {
 }
 
 // listen binds the address, unless the front was shut down before.
-func (f *Front) listen(ctx context.Context) (net.Listener, error) {
+func (f *Front) listen(ctx context.Context) (*net.TCPListener, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.draining.Load() || ctx.Err() != nil {
@@ -159,8 +163,8 @@ func (f *Front) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("httpfront: listen on %s: %w", f.cfg.Listen, err)
 	}
-	f.listener = ln
-	return ln, nil
+	f.listener = ln.(*net.TCPListener)
+	return f.listener, nil
 }
 
 // Ready returns a channel that is closed once the front accepts connections.
@@ -177,14 +181,24 @@ func (f *Front) Addr() net.Addr {
 }
 
 // Draining reports whether Shutdown has been called, or Run's ctx has ended.
-func (f *Front) Draining() bool { return f.draining.Load() }
+func (f *Front) Draining() bool { return f.leaving.Load() }
 
-// Shutdown ends the front gracefully: no new connections are accepted, idle
+// Shutdown ends the front gracefully. At once it is not ready any more, but
+// goes on for Config.DrainDelay. Then no new connections are accepted, idle
 // ones are closed, and the others with the answer to their current request. It
-// returns when Run has ended, or when ctx has, with its error: then whatever
-// is open stays so until Run's ctx ends. The pending table must still accept
+// returns when Run has ended, or when ctx has, with its error: then whatever is
+// open stays so until Run's ctx ends. The pending table must still accept
 // requests, since some may have been sent already.
 func (f *Front) Shutdown(ctx context.Context) error {
+	if delay := f.leave(); delay > 0 {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-f.done:
+		}
+	}
 	if !f.drain() {
 		return nil
 	}
@@ -197,13 +211,31 @@ func (f *Front) Shutdown(ctx context.Context) error {
 	}
 }
 
-// drain stops accepting and reports whether Run was ever called.
+// leave ends readiness, and returns how long requests are still taken.
+func (f *Front) leave() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leaving.Store(true)
+	if !f.started {
+		return 0
+	}
+	if f.drainAt.IsZero() {
+		f.drainAt = time.Now().Add(f.cfg.DrainDelay)
+	}
+	return time.Until(f.drainAt)
+}
+
+// drain makes accept end, and reports whether Run was ever called.
 func (f *Front) drain() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.draining.Store(true)
+	f.leaving.Store(true)
+	if f.draining.Swap(true) {
+		return f.started
+	}
+	close(f.closing)
 	if f.listener != nil {
-		_ = f.listener.Close()
+		_ = f.listener.SetDeadline(time.Now()) // wakes accept
 	}
 	return f.started
 }

@@ -123,13 +123,13 @@ func TestGraceIsForOneRequest(t *testing.T) {
 }
 
 func TestWatcherNeverMistakesAConnection(t *testing.T) {
-	r := registry{open: map[uint64]*conn{}}
+	r := newRegistry(2, 2)
 	first, second, third := &conn{}, &conn{}, &conn{}
-	require.True(t, r.add(first, 2))
-	require.True(t, r.add(second, 2))
-	require.False(t, r.add(third, 2))
+	require.NoError(t, r.add(first))
+	require.NoError(t, r.add(second))
+	require.ErrorIs(t, r.add(third), errConns)
 	r.remove(first)
-	require.True(t, r.add(third, 2))
+	require.NoError(t, r.add(third))
 	require.Nil(t, r.find(first.number))
 	require.Same(t, third, r.find(third.number))
 	require.Equal(t, 2, r.len())

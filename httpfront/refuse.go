@@ -2,7 +2,6 @@ package httpfront
 
 import (
 	"bytes"
-	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/valyala/fasthttp"
@@ -23,18 +22,21 @@ func (x *exchange) refuse(err error) {
 	// These fields can travel.
 	_ = resp.WriteTo(&x.ctx.Response, x.head)
 	if r.close {
-		x.ctx.SetConnectionClose()
-		x.conn.lingers = true
+		x.hurry()
 	}
+}
+
+// hurry makes this answer the connection's last, though the client may still be
+// sending.
+func (x *exchange) hurry() {
+	x.ctx.SetConnectionClose()
+	x.conn.lingers = true
 }
 
 // refuse is fasthttp's ErrorHandler, for requests that could not be read. They
 // are reset: nothing but the error is known of them.
 func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn)}
-	if x.conn.received.full { // fasthttp does not hand every error on as it was
-		err = errReceiving
-	}
 	x.refuse(err)
 	x.conn.lingers = true
 	if f.access != nil {
@@ -42,25 +44,21 @@ func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 	}
 }
 
-// headerReceived gives a request with a body the time to send it.
-func (f *Front) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if n := h.ContentLength(); n > 0 || n == -1 {
-		return fasthttp.RequestConfig{ReadTimeout: f.cfg.BodyTimeout}
+// headerReceived makes fasthttp leave the body, and the leave to send it, to the
+// handler. What is read of the head later is its raw text.
+func headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if h.ContentLength() != noBody {
+		h.SetContentLength(0)
+	}
+	if len(h.PeekCanonical(expectName)) > 0 {
+		h.DelBytes(expectName)
 	}
 	return fasthttp.RequestConfig{}
 }
 
-// expect decides on a request that waits for leave to send its body (RFC 9110,
-// section 10.1.1): one that is too large need not be sent.
-func (f *Front) expect(ctx *fasthttp.RequestCtx) int {
-	if ctx.Request.Header.ContentLength() <= f.cfg.MaxBody {
-		return fasthttp.StatusContinue
-	}
-	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: time.Now()}
-	defer x.end()
-	x.refuse(fasthttp.ErrBodyTooLarge)
-	return ctx.Response.StatusCode()
-}
+const noBody = -2 // fasthttp's
+
+var expectName = []byte(fasthttp.HeaderExpect)
 
 // health answers the liveness and readiness paths, and reports whether the
 // request was for one of them.
@@ -87,7 +85,7 @@ func (x *exchange) health() bool {
 
 // unready says why requests cannot be served, or nothing.
 func (f *Front) unready() string {
-	if f.draining.Load() {
+	if f.leaving.Load() {
 		return "draining"
 	}
 	if f.cfg.Ready != nil {

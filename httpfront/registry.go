@@ -1,35 +1,79 @@
 package httpfront
 
-import "sync"
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
 
 // registry holds the open connections by running number. Numbers are never
 // used again, unlike file descriptors: an event that comes late finds nothing
 // instead of another connection.
 type registry struct {
-	mu   sync.Mutex // guards the fields below
-	open map[uint64]*conn
-	last uint64
+	limit, perClient int
+
+	mu      sync.Mutex // guards the fields below
+	open    map[uint64]*conn
+	clients map[netip.Addr]int // open connections of each
+	last    uint64
 
 	serving sync.WaitGroup // one for each goroutine that serves a connection
 }
 
-// add takes c in, unless limit connections are open.
-func (r *registry) add(c *conn, limit int) bool {
+func newRegistry(limit, perClient int) registry {
+	return registry{
+		limit: limit, perClient: perClient,
+		open: make(map[uint64]*conn), clients: make(map[netip.Addr]int),
+	}
+}
+
+// add takes c in, unless too many are open: then it returns errConns or
+// errClient.
+func (r *registry) add(c *conn) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.open) >= limit {
-		return false
+	if len(r.open) >= r.limit {
+		return errConns
+	}
+	if c.who.IsValid() {
+		if r.clients[c.who] >= r.perClient {
+			return errClient
+		}
+		r.clients[c.who]++
 	}
 	r.last++
 	c.number = r.last
 	r.open[c.number] = c
-	return true
+	return nil
 }
 
 func (r *registry) remove(c *conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, c.number)
+	if !c.who.IsValid() {
+		return
+	}
+	if r.clients[c.who]--; r.clients[c.who] == 0 {
+		delete(r.clients, c.who)
+	}
+}
+
+// clientOf returns whom a connection is counted for: an IPv4 address, or the
+// first 64 bits of an IPv6 address, since a single host has the rest to itself
+// (RFC 4291, section 2.5.4). Of other networks it returns nobody.
+func clientOf(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return ip
 }
 
 func (r *registry) find(number uint64) *conn {

@@ -13,8 +13,8 @@ const browser = "GET /is_prime?possible_prime=3 HTTP/1.1\r\nHost: localhost:8002
 	"Accept-Encoding: gzip, deflate, br\r\nConnection: keep-alive\r\n\r\n"
 
 func TestAllocs(t *testing.T) {
-	ctx := read(t, browser)
-	r, err := FromFastHTTP(ctx)
+	h, _ := read(t, browser)
+	r, _, err := FromFastHTTP(h, 0)
 	require.NoError(t, err)
 	text := r.Frames()[0]
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n17")
@@ -23,7 +23,7 @@ func TestAllocs(t *testing.T) {
 		max  float64
 		do   func()
 	}{
-		{"FromFastHTTP", 2, func() { _, _ = FromFastHTTP(ctx) }},
+		{"FromFastHTTP", 2, func() { _, _, _ = FromFastHTTP(h, 0) }},
 		{"ParseRequest", 1, func() { _, _ = ParseRequest(text) }},
 		{"Request.Frames", 0, func() { r.Frames() }},
 		{"Query", 0, func() { r.Query("possible_prime") }},
@@ -34,10 +34,10 @@ func TestAllocs(t *testing.T) {
 }
 
 func BenchmarkFromFastHTTP(b *testing.B) {
-	ctx := read(b, browser)
+	h, _ := read(b, browser)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _ = FromFastHTTP(ctx)
+		_, _, _ = FromFastHTTP(h, 0)
 	}
 }
 

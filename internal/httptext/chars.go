@@ -19,6 +19,19 @@ var token = func() (t [256]bool) {
 	return t
 }()
 
+// hostByte marks the bytes of host names but the percent sign: unreserved ones
+// and those that the grammar has for names (RFC 3986, section 3.2.2) but the
+// comma.
+var hostByte = func() (t [256]bool) {
+	for c := range t {
+		t[c] = token[c] && c != '#' && c != '%' && c != '^' && c != '`' && c != '|'
+	}
+	for _, c := range []byte("()=;") {
+		t[c] = true
+	}
+	return t
+}()
+
 func isToken[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if !token[s[i]] {
@@ -42,12 +55,17 @@ func isValue(s []byte) bool {
 
 func isValueSlow(s []byte) bool {
 	for _, c := range s {
-		if c < ' ' && c != '\t' || c == 0x7f {
+		if !isText(c) {
 			return false
 		}
 	}
 	return true
 }
+
+// isText reports whether c may stand in a field value.
+func isText(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // hasControl reports whether any byte of w is below 0x20 or is 0x7f. It may
 // err on the side of true next to such a byte only.
@@ -99,10 +117,10 @@ func lower(c byte) byte {
 
 // trim removes blanks and tabs on both sides (OWS, RFC 9110, section 5.6.3).
 func trim[T string | []byte](s T) T {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+	for len(s) > 0 && isBlank(s[0]) {
 		s = s[1:]
 	}
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+	for len(s) > 0 && isBlank(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}
 	return s

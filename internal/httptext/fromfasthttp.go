@@ -1,50 +1,74 @@
 package httptext
 
-import "github.com/valyala/fasthttp"
+import (
+	"errors"
 
-// FromFastHTTP copies the request of ctx into one buffer of HTTP text, of
-// which the request's fields are views; nothing of ctx is kept. The target is
-// raw, header lines are as the client sent them but for those that end here
-// (hop-by-hop, named by Connection, lengths), and the length is our own.
+	"github.com/valyala/fasthttp"
+)
+
+// ErrExpect says that a request expects something else than 100 (Continue),
+// which nobody here can meet.
+var ErrExpect = errors.New("httptext: an expectation other than 100-continue")
+
+// Coming says what a request's head announces of its body.
+type Coming struct {
+	Length   int64 // in bytes; 0 where Chunked
+	Chunked  bool
+	Continue bool // the client may wait for 100 (Continue) before it sends it
+}
+
+// Any reports whether there is a body at all.
+func (c Coming) Any() bool { return c.Length > 0 || c.Chunked }
+
+// FromFastHTTP copies a client's head into one buffer of HTTP text, of which
+// the request's fields are views; nothing of h is kept. The target is raw,
+// header lines are as the client sent them but for those that end here
+// (hop-by-hop, named by Connection, lengths), and the length is our own. The
+// host of a target in absolute form replaces that of Host, as RFC 9112,
+// section 3.2.2, wants it: whoever reads the one reads the same as the other.
+//
+// The body is still to come: the request has none, and an Inflow adds it. room
+// is how much of it will come at once, to leave place for.
 //
 // It refuses what fasthttp lets pass and parsers further down might read in
-// another way: folded lines, blanks in names, Transfer-Encoding that is not
-// chunked or comes with a Content-Length (RFC 9112, sections 5.2 and 6.1). The
-// error is a *SyntaxError or *VersionError.
-func FromFastHTTP(ctx *fasthttp.RequestCtx) (*Request, error) {
-	h := &ctx.Request.Header
+// another way, or the RFCs refuse: see head. The error is a *SyntaxError,
+// *VersionError or ErrExpect.
+func FromFastHTTP(h *fasthttp.RequestHeader, room int) (*Request, Coming, error) {
 	minor, err := parseVersion(h.Protocol())
 	if err != nil {
-		return nil, err
+		return nil, Coming{}, err
 	}
-	method, target, raw, body := h.Method(), h.RequestURI(), h.RawHeaders(), ctx.Request.Body()
-	if !isToken(method) || !isTarget(target) {
-		return nil, &SyntaxError{0, "the request line is not well-formed"}
+	method, target, raw := h.Method(), h.RequestURI(), h.RawHeaders()
+	authority, ok := checkTarget(target)
+	if !ok || !isToken(method) {
+		return nil, Coming{}, &SyntaxError{0, "the request line is not well-formed"}
 	}
-	text := make([]byte, 0, len(method)+len(target)+len(raw)+len(body)+64)
+	text := make([]byte, 0, len(method)+len(target)+len(raw)+len(authority)+64+room)
 	text = append(append(text, method...), ' ')
 	text = append(append(text, target...), " HTTP/1.0\r\n"...)
 	text[len(text)-3] += byte(minor)
-	head := len(text)
+	start := len(text)
 
-	text, f, err := appendFields(text, raw, &framing{})
+	f := head{minor: minor, authority: authority}
+	text, err = f.appendFields(text, raw, "")
 	if err == nil && f.named != "" {
-		text, f, err = appendFields(text[:head], raw, &f)
+		again := head{minor: minor, authority: authority}
+		text, err = again.appendFields(text[:start], raw, f.named)
 	}
 	if err != nil {
-		return nil, err
+		return nil, Coming{}, err
 	}
 	r := &Request{Method: knownMethod(text[:len(method)]), Minor: minor, keepAlive: f.keepAlive, close: f.close}
-	if len(body) > 0 || f.hasLength || f.coded || wantsLength(r.Method) {
-		text = appendLength(text, len(body))
+	if f.hasLength || !f.coded && wantsLength(r.Method) {
+		text = appendLength(text, int(f.length))
 	}
 	text = append(text, "\r\n"...)
 	r.bodyAt = len(text)
-	text = append(text, body...)
-	return r.views(text, len(method)+1, len(target), head), nil
+	return r.views(text, len(method)+1, len(target), start), f.coming(), nil
 }
 
-// views makes the request's fields views of its finished text.
+// views makes the request's fields views of its text: the head, and the body
+// if it is there.
 func (r *Request) views(text []byte, target, length, head int) *Request {
 	if r.Method != "GET" && r.Method != "HEAD" && r.Method != "POST" {
 		r.Method = view(text[:target-1])
@@ -56,37 +80,4 @@ func (r *Request) views(text []byte, target, length, head int) *Request {
 	}
 	r.frame[0] = text
 	return r
-}
-
-// appendFields appends the fields of raw that travel. Those that Connection
-// names are known only at the end; a second call with what the first found
-// leaves them out.
-func appendFields(dst, raw []byte, known *framing) ([]byte, framing, error) {
-	var f framing
-	b := block{text: raw}
-	for len(raw) > 0 {
-		start := b.at
-		name, value, err := b.field()
-		if err != nil {
-			return dst, f, err
-		}
-		if name == nil {
-			break
-		}
-		k := kindOf(name)
-		if k != endToEnd {
-			if err := f.note(k, value, start); err != nil {
-				return dst, f, err
-			}
-			continue
-		}
-		if known.named != "" && known.names(name) {
-			continue
-		}
-		dst = appendField(dst, name, value)
-	}
-	if f.coded && f.hasLength {
-		return dst, f, &SyntaxError{0, "both Transfer-Encoding and Content-Length frame the body"}
-	}
-	return dst, f, nil
 }

@@ -3,6 +3,8 @@ package httptext
 import (
 	"bufio"
 	"bytes"
+	"io"
+	"net/http/httputil"
 	"testing"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -64,23 +66,34 @@ func FuzzParseResponse(f *testing.F) {
 }
 
 // What fasthttp takes and we take is text that we, and a strict reader, read
-// as the one request that it is.
+// as the one request that it is. Where fasthttp reads a body too, it is ours.
 func FuzzFromFastHTTP(f *testing.F) {
 	for _, s := range []string{
 		"GET /a%2Fb?c=%26+d HTTP/1.1\r\nhOST: h\r\nX-A:1\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\nConnection: A\r\n\r\n",
+		"PUT http://a/ HTTP/1.0\r\nHost: b\r\nContent-Length: 3\r\nExpect: x\r\n\r\nabcd",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		var ctx fasthttp.RequestCtx
-		if ctx.Request.ReadLimitBody(bufio.NewReader(bytes.NewReader(in)), 1<<16) != nil {
+		var h fasthttp.RequestHeader
+		br := bufio.NewReader(bytes.NewReader(in))
+		if h.Read(br) != nil {
 			return
 		}
-		r, err := FromFastHTTP(&ctx)
-		if err != nil {
+		r, c, err := FromFastHTTP(&h, len(in)%7)
+		if err != nil || c.Length > 1<<16 {
 			return
+		}
+		if c.Any() {
+			if receive(r, c, br) != nil {
+				return
+			}
+			var theirs fasthttp.Request
+			if err := theirs.ReadLimitBody(bufio.NewReader(bytes.NewReader(in)), 1<<16); err == nil && !c.Continue && !bytes.Equal(theirs.Body(), r.Body) {
+				t.Fatalf("%q has the body %q, and %q to fasthttp", in, r.Body, theirs.Body())
+			}
 		}
 		text := r.Frames()[0]
 		again, err := ParseRequest(text)
@@ -91,4 +104,53 @@ func FuzzFromFastHTTP(f *testing.F) {
 			t.Fatalf("%q became %q", in, text)
 		}
 	})
+}
+
+// Chunks reads the same however the bytes are cut, and what it takes net/http
+// takes, to the same body and end.
+func FuzzChunks(f *testing.F) {
+	for _, s := range []string{
+		"0\r\n\r\n", "5;a=b;c=\"d\\\"e\" ; f\r\nhello\r\n00\r\nA: b\r\n\r\nGET", "fffffffffffffff\r\nx", "5 \r\nhello\r\n", "1\r\na\n0\r\n\n",
+	} {
+		f.Add([]byte(s), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, piece uint8) {
+		whole, end, err := decode(in, len(in)+1)
+		parts, partsEnd, partsErr := decode(in, 1+int(piece))
+		if !bytes.Equal(whole, parts) || end != partsEnd || (err == nil) != (partsErr == nil) {
+			t.Fatalf("%q: %q to %d, %v; in pieces of %d: %q to %d, %v", in, whole, end, err, piece, parts, partsEnd, partsErr)
+		}
+		if err != nil || end == 0 {
+			return
+		}
+		theirs, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(in)))
+		if err != nil || !bytes.Equal(theirs, whole) {
+			t.Fatalf("%q: %q here, %q, %v to net/http", in, whole, theirs, err)
+		}
+	})
+}
+
+// decode reads a chunked body in pieces, and returns where it ends: 0, if in
+// does before.
+func decode(in []byte, piece int) (body []byte, end int, err error) {
+	c := Chunks{MaxExtra: 100}
+	at := 0
+	for at < len(in) && !c.Done() {
+		part := in[at:min(at+piece, len(in))]
+		n, err := c.Next(part)
+		at += n
+		if err != nil {
+			return nil, 0, err
+		}
+		data := part[n:][:min(int64(len(part)-n), c.Left())]
+		body = append(body, data...)
+		at += len(data)
+		if len(data) > 0 {
+			c.Took(len(data))
+		}
+	}
+	if !c.Done() {
+		return nil, 0, nil
+	}
+	return body, at, nil
 }

@@ -96,21 +96,31 @@ type kind uint8
 
 const (
 	endToEnd         kind = iota
+	host                  // travels, and is checked
 	hop                   // for this connection only: never handed on
 	connection            // hop, and names others
 	contentLength         // replaced by our own
 	transferEncoding      // hop, and frames the body
+	expect                // hop: the front has met it
 )
 
+// travels reports whether fields of the kind are handed on.
+func (k kind) travels() bool { return k <= host }
+
 // kindOf classifies a field name. Hop-by-hop are those of RFC 9110, section
-// 7.6.1, with Trailer, since trailers do not travel, and Expect, which the
-// front has already met.
+// 7.6.1, with Trailer, since trailers do not travel, and Expect.
 func kindOf[T string | []byte](name T) kind {
 	switch len(name) {
 	case 2:
 		return hopIf(equalFold(name, "TE"))
+	case 4:
+		if equalFold(name, "Host") {
+			return host
+		}
 	case 6:
-		return hopIf(equalFold(name, "Expect"))
+		if equalFold(name, "Expect") {
+			return expect
+		}
 	case 7:
 		return hopIf(equalFold(name, "Trailer") || equalFold(name, "Upgrade"))
 	case 10:

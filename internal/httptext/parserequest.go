@@ -102,7 +102,7 @@ func parseFields(raw string) Header {
 		if err != nil || name == nil {
 			return h
 		}
-		if kindOf(name) == endToEnd && (f.named == "" || !f.names(name)) {
+		if kindOf(name).travels() && (f.named == "" || !f.names(name)) {
 			h = append(h, Field{view(name), view(value)})
 		}
 	}

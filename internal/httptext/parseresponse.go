@@ -38,6 +38,7 @@ func parseResponse(text []byte, head bool) (*Response, error) {
 	if head && f.hasLength {
 		r.Header.Add("Content-Length", strconv.FormatInt(f.length, 10))
 	}
+	r.unsized = head && !f.hasLength
 	return r, nil
 }
 
@@ -77,7 +78,7 @@ func (r *Response) readFields(b *block) (framing, error) {
 		if err := f.note(k, value, start); err != nil {
 			return f, err
 		}
-		if k == endToEnd {
+		if k.travels() {
 			if r.Header == nil {
 				r.Header = make(Header, 0, 8)
 			}

@@ -120,7 +120,7 @@ func (r *Request) append(dst []byte) []byte {
 		dst[len(dst)-3] = '1'
 	}
 	for _, f := range r.Header() {
-		if kindOf(f.Name) == endToEnd && isToken(f.Name) && isValue(bytesOf(f.Value)) {
+		if kindOf(f.Name).travels() && isToken(f.Name) && isValue(bytesOf(f.Value)) {
 			dst = appendField(dst, f.Name, f.Value)
 		}
 	}

@@ -20,6 +20,8 @@ type Response struct {
 	// Body is the body without any transfer coding. In answer to HEAD it is
 	// left out on the way to the client, who sees its length only.
 	Body []byte
+
+	unsized bool // the answer to a HEAD that does not say how long the body is
 }
 
 // NewText returns a response of plain text.
@@ -105,7 +107,7 @@ func (r *Response) append(dst []byte, minor int, conn string, head bool) []byte 
 	dst = append(dst, fasthttp.StatusMessage(r.status())...)
 	dst = append(dst, "\r\n"...)
 	for _, f := range r.Header {
-		if kindOf(f.Name) == endToEnd {
+		if kindOf(f.Name).travels() {
 			dst = appendField(dst, f.Name, f.Value)
 		}
 	}
@@ -149,13 +151,15 @@ func (r *Response) WriteTo(to *fasthttp.Response, head bool) error {
 	to.SetStatusCode(r.status())
 	to.Header.DisableNormalizing() // names travel as the handler wrote them
 	for i := range r.Header {
-		if f := &r.Header[i]; kindOf(f.Name) == endToEnd {
+		if f := &r.Header[i]; kindOf(f.Name).travels() {
 			to.Header.Add(f.Name, f.Value)
 		}
 	}
 	if head && len(r.Body) == 0 {
 		to.SkipBody = true
-		to.Header.SetContentLength(r.announced(head))
+		if !r.unsized {
+			to.Header.SetContentLength(r.announced(head))
+		}
 	}
 	to.SetBodyRaw(r.Body)
 	return err

@@ -1,0 +1,250 @@
+package httpfront
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/stretchr/testify/require"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what happens into testdata/requests")
+
+// scene is a connection of the corpus: testdata/requests/README.md says how it
+// is written.
+type scene struct {
+	name  string
+	send  []byte
+	stays bool
+	want  string   // statuses, and whether the connection ends
+	jobs  []string // what reaches the worker
+}
+
+// TestCorpus plays every scene of testdata/requests, its bytes cut in several
+// ways, which must make no difference.
+func TestCorpus(t *testing.T) {
+	eachFile(t, func(file, text string, scenes []*scene) {
+		if *rewrite {
+			rewriteScenes(t, file, text, scenes)
+			return
+		}
+		for _, s := range scenes {
+			t.Run(filepath.Base(file)+"/"+s.name, func(t *testing.T) { s.check(t) })
+		}
+	})
+}
+
+func eachFile(t testing.TB, do func(file, text string, scenes []*scene)) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/requests/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		scenes, err := parseScenes(string(text))
+		require.NoError(t, err, file)
+		do(file, string(text), scenes)
+	}
+}
+
+// The same over real connections, where the front lingers, sees clients leave,
+// and has deadlines.
+func TestCorpusOverTCP(t *testing.T) {
+	jobs := make(chan string, 100)
+	cfg := sceneConfig
+	cfg.HalfCloseGrace = -1
+	cfg.HeaderTimeout, cfg.BodyTimeout, cfg.IdleTimeout = 30*time.Millisecond, 30*time.Millisecond, 30*time.Millisecond
+	r := start(t, cfg, func(r *rig, j *loopback.Job) error {
+		text := string(j.Payload.Frames()[0])
+		jobs <- text
+		r.reply(j, httptext.NewText(200, text))
+		return nil
+	})
+	eachFile(t, func(file, _ string, scenes []*scene) {
+		for _, s := range scenes {
+			c := r.dial()
+			c.send(string(s.send))
+			if !s.stays {
+				require.NoError(t, c.CloseWrite())
+			}
+			out, err := io.ReadAll(c)
+			require.NoError(t, err, "%s/%s", file, s.name)
+			require.NoError(t, c.Close())
+			var got []string
+			for len(jobs) > 0 {
+				got = append(got, <-jobs)
+			}
+			want := strings.TrimSuffix(strings.TrimSuffix(s.want, "keep"), "close")
+			require.Equal(t, withoutInterim(want), withoutInterim(readAll(t, out, got)), "%s/%s", file, s.name)
+			require.Equal(t, s.jobs, got, "%s/%s", file, s.name)
+		}
+	})
+	require.Zero(t, r.table.Len())
+}
+
+var sceneConfig = Config{LivePath: "/livez", MaxBody: 1000, MaxRequestsPerConn: 20}
+
+func (s *scene) check(t *testing.T) {
+	got, jobs := s.play(t, 1<<20)
+	require.Equal(t, s.want, got)
+	require.Equal(t, s.jobs, jobs)
+	for _, piece := range []int{1, 2, 3, 7, 100, 600} {
+		got, again := s.play(t, piece)
+		require.Equal(t, withoutInterim(s.want), withoutInterim(got), "in pieces of %d", piece)
+		require.Equal(t, jobs, again, "in pieces of %d", piece)
+	}
+}
+
+// withoutInterim leaves out 100 (Continue): whether it comes depends on how
+// much of the body has.
+func withoutInterim(seen string) string { return strings.ReplaceAll(seen, "100 ", "") }
+
+// play serves the scene and returns what the client sees.
+func (s *scene) play(t *testing.T, piece int) (string, []string) {
+	t.Helper()
+	front := newStand(t, sceneConfig)
+	end := io.EOF
+	if s.stays {
+		end = errStays
+	}
+	c, jobs := front.play(bytes.Clone(s.send), piece, end)
+	require.Zero(t, front.table.Len())
+	require.Zero(t, front.receiving.bytes.Load())
+	seen := readAll(t, c.out.Bytes(), jobs)
+	if c.kept {
+		seen += "keep"
+	} else {
+		seen += "close"
+	}
+	return seen, jobs
+}
+
+// readAll reads answers, and returns their statuses: each 200 has to be the
+// answer to the next job, and whoever ends the connection has to say so.
+func readAll(t *testing.T, out []byte, jobs []string) string {
+	t.Helper()
+	seen, closing := "", false
+	br := bufio.NewReader(bytes.NewReader(out))
+	for {
+		if _, err := br.Peek(1); err == io.EOF {
+			return seen
+		}
+		require.False(t, closing, "something follows the answer that is the last: %q", out)
+		method := "GET"
+		if len(jobs) > 0 {
+			method, _, _ = strings.Cut(jobs[0], " ")
+		}
+		resp, err := http.ReadResponse(br, &http.Request{Method: method})
+		require.NoError(t, err, "%q", out)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err, "%q", out)
+		seen += strconv.Itoa(resp.StatusCode) + " "
+		if resp.StatusCode == 200 && resp.Header.Get("Cache-Control") == "" {
+			require.NotEmpty(t, jobs, "%q", out)
+			require.EqualValues(t, len(jobs[0]), resp.ContentLength)
+			if method != "HEAD" {
+				require.Equal(t, jobs[0], string(body))
+			}
+			jobs = jobs[1:]
+		}
+		closing = resp.Close
+	}
+}
+
+// parseScenes reads a file of the corpus.
+func parseScenes(text string) ([]*scene, error) {
+	var scenes []*scene
+	for n, line := range strings.Split(text, "\n") {
+		mark, rest, _ := strings.Cut(line, " ")
+		if mark == "" || mark[0] == '#' {
+			continue
+		}
+		if mark == "==" {
+			scenes = append(scenes, &scene{name: rest})
+			continue
+		}
+		if len(scenes) == 0 {
+			return nil, fmt.Errorf("line %d belongs to no scene", n+1)
+		}
+		s := scenes[len(scenes)-1]
+		var err error
+		switch mark {
+		case ">":
+			var part []byte
+			part, err = unescape(rest)
+			s.send = append(s.send, part...)
+		case "!":
+			s.stays = rest == "stays"
+		case "<":
+			s.want = rest
+		case "=":
+			var job []byte
+			job, err = unescape(rest)
+			s.jobs = append(s.jobs, string(job))
+		default:
+			err = fmt.Errorf("mark %q", mark)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n+1, err)
+		}
+	}
+	return scenes, nil
+}
+
+var repeated = regexp.MustCompile(`\{(\d+)\*([^}]*)\}`)
+
+// unescape reads text with Go's escapes, and {3*ab} for ababab.
+func unescape(s string) ([]byte, error) {
+	s = repeated.ReplaceAllStringFunc(s, func(m string) string {
+		parts := repeated.FindStringSubmatch(m)
+		n, _ := strconv.Atoi(parts[1])
+		return strings.Repeat(parts[2], n)
+	})
+	plain, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
+	return []byte(plain), err
+}
+
+// rewriteScenes puts what happens in the place of what should.
+func rewriteScenes(t *testing.T, file, text string, scenes []*scene) {
+	t.Helper()
+	var out strings.Builder
+	done := 0
+	finish := func() {
+		if done == 0 {
+			return
+		}
+		s := scenes[done-1]
+		seen, jobs := s.play(t, 1<<20)
+		fmt.Fprintf(&out, "< %s\n", seen)
+		for _, j := range jobs {
+			quoted := strconv.Quote(j)
+			fmt.Fprintf(&out, "= %s\n", strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`))
+		}
+		out.WriteString("\n")
+	}
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		switch {
+		case strings.HasPrefix(line, "< "), strings.HasPrefix(line, "= "), line == "" && done > 0:
+			continue
+		case strings.HasPrefix(line, "== "):
+			finish()
+			done++
+		}
+		out.WriteString(line + "\n")
+	}
+	finish()
+	require.NoError(t, os.WriteFile(file, []byte(strings.TrimSuffix(out.String(), "\n")), 0o644))
+}
