@@ -96,6 +96,29 @@ func TestStreamOfAKilledWorker(t *testing.T) {
 	}
 }
 
+// Parts do not pass through the proxy: it may die, and the stream goes on.
+func TestStreamWithoutItsProxy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ipc")
+	f := r.front(ours, []stage{list})
+	p := r.proxy(ours, list)
+	w := r.worker(ours, list, 1)
+	ready(t, f)
+	_, body := stream(t, f.addr, asksPrimes("?to=100000", "1.1", "*/*"))
+	_, err := body.ReadString('\n')
+	require.NoError(t, err)
+	p.kill()
+	text, err := io.ReadAll(body)
+	require.NoError(t, err)
+	assert.True(t, strings.HasSuffix(string(text), "\n99991\n"))
+	r.proxy(ours, list)
+	ready(t, f)
+	_, body = stream(t, f.addr, asksPrimes("?to=3", "1.1", "*/*"))
+	_, err = io.ReadAll(body)
+	require.NoError(t, err)
+	w.alive()
+}
+
 // The front dies: the worker's slots are free again.
 func TestStreamOfAKilledFront(t *testing.T) {
 	t.Parallel()

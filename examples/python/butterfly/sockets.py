@@ -259,7 +259,7 @@ class Interrupts:
 
     def wait(self, seconds: float) -> bool:
         """Waits for something to come, takes note of it, and returns whether
-        anything has. A signal ends the wait, too."""
+        anything has."""
         came = bool(self.socket.poll(int(seconds * 1000) + 1))
         self.hear()
         return came
