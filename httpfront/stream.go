@@ -40,6 +40,7 @@ func (x *exchange) stream(p *loopback.Pending, payload wire.Payload) error {
 	if err != nil {
 		x.front.log.Warn("stream does not begin with the head of a response", "request_id", x.id(), "err", err)
 		x.refuse(&answerError{err})
+		s.sent = len(x.ctx.Response.Body())
 		return s.Close()
 	}
 	s.first, head.Body = head.Body, nil

@@ -27,6 +27,7 @@ type Origin interface {
 	Refuse(key wire.Key)
 }
 
+// What cuts a stream, beside a PartError and what ends a request.
 var (
 	// ErrStalled: no part of a stream came in time.
 	ErrStalled = errors.New("loopback: the next part of the stream took too long")

@@ -20,8 +20,8 @@ const MaxGathered = 16 << 20
 var (
 	// ErrStreamOver is returned by a StreamWriter after its function has.
 	ErrStreamOver = errors.New("pipeline: the stream is over")
-	// ErrGatheredTooLarge: a streamed answer that has to be gathered is larger
-	// than MaxGathered.
+	// ErrGatheredTooLarge says that a streamed answer which has to be gathered is
+	// larger than MaxGathered.
 	ErrGatheredTooLarge = fmt.Errorf("pipeline: the streamed answer has more than %d bytes and cannot travel in parts", MaxGathered)
 )
 

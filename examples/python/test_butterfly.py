@@ -15,7 +15,17 @@ from butterfly import Fail, Forward, Job, Reply, Request, forward, reply
 from butterfly.command import _endpoints, _parser, quoted
 from butterfly.sockets import Endpoints, new_instance
 from butterfly.text import plain_target, render
-from butterfly.wire import HEAD, Info, beat_frame, interrupt_key
+from butterfly.wire import (
+    HEAD,
+    STREAM,
+    STREAM_END,
+    Info,
+    beat_frame,
+    credit_prefix,
+    interrupt_key,
+    parse_credit,
+    part_cost,
+)
 
 GOLDEN = Path(__file__).parents[2] / "internal" / "wire" / "testdata" / "golden"
 KEY = (0x1122334455667788, 7, 0x6543210F)
@@ -54,6 +64,26 @@ class GoldenFrames(unittest.TestCase):
         self.assertEqual((job.request_id, job.attempt, job.hops), ("r" * 40, 2, 70000))
         self.assertEqual(job.deadline, 1700000000.123456)
         self.assertTrue(job.interrupted, "its deadline is long over")
+
+    def test_parts_of_a_stream(self) -> None:
+        info = Info.parse(golden("info-extended"))
+        self.assertEqual(info.streamed(STREAM, 0, 200), golden("info-stream"))
+        self.assertEqual(info.streamed(STREAM | STREAM_END, 3, 0), golden("info-stream-end"))
+        self.assertEqual(info.streamed(STREAM | STREAM_END, 3, 500), golden("info-stream-cut"))
+        self.assertEqual((part_cost(0), part_cost(1)), (0, 65))
+
+    def test_credit(self) -> None:
+        self.assertEqual(parse_credit(golden("credit")), (KEY, 3 << 15, False))
+        self.assertEqual(parse_credit(golden("credit-stop") + b"more"), (KEY, 0, True))
+        self.assertTrue(golden("credit").startswith(credit_prefix(0x99AABBCCDDEEFF00)))
+        for bad in (b"", golden("credit")[:-1], b"x" + golden("credit")[1:], golden("credit").replace(b"\1", b"\2", 1)):
+            self.assertIsNone(parse_credit(bad))
+
+    def test_opening_of_a_stream(self) -> None:
+        made = butterfly.stream(["a"], 201, {"X-Kept": "yes", "Content-Length": "7"})
+        self.assertEqual(made.opening(), b"HTTP/1.1 201 \r\nX-Kept: yes\r\n\r\n")
+        with self.assertRaises(ValueError):
+            butterfly.stream([], headers={"a b": "c"})
 
     def test_only_the_status_of_an_info_changes(self) -> None:
         full = golden("info-full")

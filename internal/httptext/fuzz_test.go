@@ -65,6 +65,33 @@ func FuzzParseResponse(f *testing.F) {
 	})
 }
 
+// What begins a stream is read back as it was written, and never says how long
+// its body is.
+func FuzzParseOpening(f *testing.F) {
+	for _, s := range []string{
+		"HTTP/1.1 200 OK\r\nX: y\r\n\r\nfirst",
+		"HTTP/1.0 404\nConnection: X\nX: y\n\nrest",
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n17",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		o, err := ParseOpening(text)
+		if err != nil {
+			return
+		}
+		for _, rendered := range [][]byte{o.Frames()[0], append(o.AppendClosing(nil), o.Body...)} {
+			again, err := ParseOpening(rendered)
+			if err != nil {
+				t.Fatalf("%q became %q: %v", text, rendered, err)
+			}
+			if o.Status != again.Status || !bytes.Equal(o.Body, again.Body) || len(o.Header) != len(again.Header) {
+				t.Fatalf("%q became %q", text, rendered)
+			}
+		}
+	})
+}
+
 // What fasthttp takes and we take is text that we, and a strict reader, read
 // as the one request that it is. Where fasthttp reads a body too, it is ours.
 func FuzzFromFastHTTP(f *testing.F) {

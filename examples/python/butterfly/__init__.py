@@ -10,8 +10,9 @@
         main()
 
 It gets a job and returns what became of it: reply(...) answers the client,
-forward(...) hands the job to another stage, and raise Fail(...) answers with an
-error. Any other exception answers 500; its traceback is in the log.
+stream(...) does so in parts, forward(...) hands the job to another stage, and
+raise Fail(...) answers with an error. Any other exception answers 500; its
+traceback is in the log.
 
 A process does one job at a time: start more of them to do more. The endpoints
 come from the environment or from flags, see "Worker programs" in
@@ -24,7 +25,20 @@ interpreter.ensure_zmq()
 
 from .command import main, worker
 from .job import Interrupted, Job
-from .result import Fail, Forward, Reply, forward, reply
+from .result import Fail, Forward, Reply, Streamed, forward, reply, stream
 from .text import Request
 
-__all__ = ["Fail", "Forward", "Interrupted", "Job", "Reply", "Request", "forward", "main", "reply", "worker"]
+__all__ = [
+    "Fail",
+    "Forward",
+    "Interrupted",
+    "Job",
+    "Reply",
+    "Request",
+    "Streamed",
+    "forward",
+    "main",
+    "reply",
+    "stream",
+    "worker",
+]

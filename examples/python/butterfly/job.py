@@ -30,6 +30,8 @@ class Job:
         self._beat = b""
         #: whether the front has interrupted the job; the process sets it
         self.left: Callable[[], bool] = lambda: False
+        #: whether the deadline does not hold any more: a stream has begun
+        self.lifted = False
 
     @cached_property
     def request(self) -> Request:
@@ -73,7 +75,7 @@ class Job:
     @property
     def expired(self) -> bool:
         """Whether the deadline has passed."""
-        return self.deadline is not None and time.time() > self.deadline + CLOCK_SKEW
+        return self.deadline is not None and not self.lifted and time.time() > self.deadline + CLOCK_SKEW
 
     @property
     def interrupted(self) -> bool:

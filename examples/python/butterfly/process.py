@@ -12,7 +12,8 @@ from typing import Callable, Dict, List, Optional
 import zmq
 
 from .job import Interrupted, Job
-from .result import Fail, Forward, Reply, Result, reply
+from .parts import Parts
+from .result import Fail, Forward, Reply, Result, Streamed, reply
 from .sockets import Endpoints, Interrupts, Link, Outlets, Unsent
 from .wire import Info
 
@@ -29,8 +30,9 @@ class Process:
         # One I/O thread, so that what is sent first leaves first.
         self.context = zmq.Context(1)
         self.link = Link(self.context, at.upstream)
-        self.outlets = Outlets(self.context, at)
-        self.interrupts = Interrupts(self.context, at.interrupts)
+        self.outlets = Outlets(self.context, at, self.link.instance)
+        self.interrupts = Interrupts(self.context, at.interrupts, self.link.instance)
+        self.parts: Optional[Parts] = None  # of the answer that is being sent
         self.woken, self.waker = socket.socketpair()
 
     def listen(self) -> None:
@@ -87,6 +89,7 @@ class Process:
         self.link.finish(info.key, job.beat)
 
     def _do(self, job: Job) -> None:
+        self.parts = None
         result = self._handle(job)
         self.interrupts.hear()
         if result is None or job.left():
@@ -99,9 +102,11 @@ class Process:
                 self._apologise(job, e)
 
     def _send(self, job: Job, result: Result) -> None:
-        if isinstance(result, Forward):
+        if self.parts and self.parts.begun:
+            self.parts.end(result.status if isinstance(result, Reply) else 500)
+        elif isinstance(result, Forward):
             self.outlets.forward(job, result)
-        else:
+        elif isinstance(result, Reply):
             self.outlets.answer(job, result)
 
     def _apologise(self, job: Job, why: Unsent) -> None:
@@ -132,8 +137,11 @@ class Process:
         result: object = self.handler(job)
         if result is None:
             job.check()  # who sees that nobody waits need not return anything
+        if isinstance(result, Streamed):
+            self.parts = Parts(job, result, self.outlets, self.interrupts)
+            return self.parts.run()
         if not isinstance(result, (Reply, Forward)):
-            raise TypeError(f"the worker returned {result!r}, want reply(...) or forward(...)")
+            raise TypeError(f"the worker returned {result!r}, want reply(...), stream(...) or forward(...)")
         return result
 
 

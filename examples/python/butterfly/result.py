@@ -63,7 +63,20 @@ class Forward:
             _want_bytes(frame)
 
 
-Result = Union[Reply, Forward]
+@dataclass(frozen=True)
+class Streamed:
+    """An answer in parts; stream makes it."""
+
+    head: Reply
+    body: Iterable[Union[Octets, str]]
+
+    def opening(self) -> bytes:
+        """Returns the head as text, without a length."""
+        lines = [f"HTTP/1.1 {self.head.status} "] + [f"{name}: {value}" for name, value in self.head.headers]
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+
+Result = Union[Reply, Forward, Streamed]
 
 
 def reply(status: int = 200, body: Union[Octets, str] = b"", headers: Headers = ()) -> Reply:
@@ -77,6 +90,14 @@ def reply(status: int = 200, body: Union[Octets, str] = b"", headers: Headers = 
         if all(name.lower() != "content-type" for name, _ in fields):
             fields.append(("Content-Type", "text/plain; charset=utf-8"))
     return Reply(int(status), tuple(fields), octets(body))
+
+
+def stream(body: Iterable[Union[Octets, str]], status: int = 200, headers: Headers = ()) -> Streamed:
+    """Returns an answer whose body comes in parts: what body yields, a generator
+    most likely, leaves at once. It is asked for more only as the client reads;
+    when the client leaves, it is closed. An exception ends the client's
+    connection so that the client can tell."""
+    return Streamed(reply(status, b"", headers), body)
 
 
 def forward(stage: Optional[str], *frames: Octets) -> Forward:

@@ -16,7 +16,7 @@ import zmq
 from .job import Job
 from .result import Forward, Reply
 from .text import render
-from .wire import BEAT, FRONT_NAME, Key, beat_frame, interrupt_key
+from .wire import BEAT, CREDIT, FRONT_NAME, Key, beat_frame, credit_prefix, interrupt_key, parse_credit
 
 MAX_MESSAGE = 64 << 20  # bytes that a peer takes, all frames together
 HELD = 0.1  # seconds for which an outcome that does not leave keeps the process
@@ -160,14 +160,15 @@ class Outlets:
     """Where outcomes go: the fronts' loopbacks and the next stages' proxies. What
     a peer does not take waits in libzmq until the peer is back."""
 
-    def __init__(self, context: zmq.Context, at: Endpoints) -> None:
+    def __init__(self, context: zmq.Context, at: Endpoints, instance: int) -> None:
         self.stage = at.stage
+        self._instance = instance
         self.fronts = {name: self._outlet(context, zmq.PUSH, e) for name, e in at.fronts.items()}
         self.next = {name: self._outlet(context, zmq.DEALER, e) for name, e in at.next.items()}
 
-    @staticmethod
-    def _outlet(context: zmq.Context, kind: int, endpoint: str) -> zmq.Socket:
+    def _outlet(self, context: zmq.Context, kind: int, endpoint: str) -> zmq.Socket:
         outlet: zmq.Socket = context.socket(kind)
+        outlet.setsockopt(zmq.METADATA, b"X-Butterfly:" + self._instance.to_bytes(8, "little"))
         connect(outlet, endpoint)
         outlet.setsockopt(zmq.LINGER, int(LINGER * 1000))
         return outlet
@@ -175,15 +176,26 @@ class Outlets:
     def answer(self, job: Job, answer: Reply) -> None:
         """Sends an answer to the front that waits: a single one waits for all,
         of several the job names one. Raises Unsent."""
-        name = job.info.fields.get(FRONT_NAME, b"").decode("utf-8", "replace")
-        to = next(iter(self.fronts.values())) if len(self.fronts) == 1 else self.fronts.get(name)
-        if to is None:
-            raise Unsent(f"the job is of front {name!r}, and no loopback has this name")
+        to = self._front(job)
         frames = [job.info.answered(answer.status), render(answer, job.info, job.wants_head())]
         if _size(frames) > MAX_MESSAGE:
             raise Unsent("the answer is too large for a message", 500, "the answer is too large")
         if not _send(to, frames):
             raise Unsent("too many answers wait for the front already")
+
+    def part(self, job: Job, flags: int, number: int, status: int, body: bytes) -> None:
+        """Sends a part of a stream. Raises Unsent."""
+        try:
+            self._front(job).send_multipart([job.info.streamed(flags, number, status), body])
+        except zmq.Again as e:
+            raise Unsent("too many answers wait for the front already") from e
+
+    def _front(self, job: Job) -> zmq.Socket:
+        name = job.info.fields.get(FRONT_NAME, b"").decode("utf-8", "replace")
+        to = next(iter(self.fronts.values())) if len(self.fronts) == 1 else self.fronts.get(name)
+        if to is None:
+            raise Unsent(f"the job is of front {name!r}, and no loopback has this name")
+        return to
 
     def forward(self, job: Job, result: Forward) -> None:
         """Sends a job to another stage. Raises Unsent."""
@@ -220,26 +232,52 @@ def _send(to: zmq.Socket, frames: List[bytes]) -> bool:
 
 
 class Interrupts:
-    """What the fronts say of jobs that nobody waits for any more."""
+    """What the fronts say of jobs that nobody waits for any more, and of the
+    credit of the stream that is being sent."""
 
-    def __init__(self, context: zmq.Context, endpoints: Iterable[str]) -> None:
+    def __init__(self, context: zmq.Context, endpoints: Iterable[str], instance: int) -> None:
         self.socket = context.socket(zmq.SUB)
         self.socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self.socket.setsockopt(zmq.SUBSCRIBE, credit_prefix(instance))
         self.socket.setsockopt(zmq.RCVHWM, HEARD)
         for endpoint in endpoints:
             connect(self.socket, endpoint)
         self._heard: OrderedDict[Key, None] = OrderedDict()
         self._looked = 0.0
+        self._stream: Optional[Key] = None
+        #: what the parts of the stream may cost in all
+        self.granted = 0
+
+    def expect(self, stream: Key, granted: int) -> None:
+        """Begins to take note of a stream's credit, of which there is some."""
+        self._stream, self.granted = stream, granted
 
     def hear(self) -> None:
         """Takes note of all that has come."""
         self._looked = time.monotonic()
         while self.socket.poll(0):
-            key = interrupt_key(self.socket.recv_multipart()[0])
+            frame = self.socket.recv_multipart()[0]
+            key = self._credit(frame) if frame.startswith(CREDIT) else interrupt_key(frame)
             if key is not None:
                 self._heard[key] = None
             if len(self._heard) > HEARD:
                 self._heard.popitem(last=False)
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for something to come, takes note of it, and returns whether
+        anything has."""
+        came = bool(self.socket.poll(int(seconds * 1000) + 1))
+        self.hear()
+        return came
+
+    def _credit(self, frame: bytes) -> Optional[Key]:
+        """Takes note of credit; returns the key of a stream that is to stop."""
+        credit = parse_credit(frame)
+        if credit is None or credit[0] != self._stream:
+            return None
+        key, granted, stop = credit
+        self.granted = max(self.granted, granted)
+        return key if stop else None
 
     def named(self, key: Key) -> bool:
         """Whether a job was interrupted, as known some milliseconds ago."""

@@ -10,11 +10,19 @@ Key = Tuple[int, int, int]  # a job's: its front's instance, id, time
 
 BEAT = b"BFLB"  # what the second frame of a beat begins with
 HEAD = 2  # flag: the client asked with HEAD
+STREAM, STREAM_END = 4, 8  # flags: a part of a stream, and its last
+CREDIT = b"\xffBFLY"  # what credit begins with
+
+# What the parts of a stream may cost unasked, what each costs beside its bytes,
+# and how many it may have.
+INITIAL_CREDIT, PART_OVERHEAD, MAX_PART = 64 << 10, 64, 32 << 10
+
 FRONT_NAME, REQUEST_ID = 1, 2  # tags of optional fields
 
 _KEY = struct.Struct("<II")
 _PRIME = struct.Struct("<IIHH")
 _EXTENSION = struct.Struct("<4sBBBBQqIIIHH")
+_CREDIT = struct.Struct("<5sQBBBIIQQ")
 _BEAT = struct.Struct("<4sBBHQQII")
 _OPTIONAL = 52  # where the optional fields begin
 _CODE = 0x3FF << 5  # the bits of the status
@@ -67,6 +75,13 @@ class Info:
         bits = self.bits & ~_CODE | status << 5 & _CODE
         return self.frame[:8] + struct.pack("<H", bits) + self.frame[10:]
 
+    def streamed(self, flags: int, part: int, status: int) -> bytes:
+        """Returns the frame of a part of a stream. There has to be an instance."""
+        frame = bytearray(self.answered(status))
+        frame[17] = self.flags & ~(STREAM | STREAM_END) | flags
+        struct.pack_into("<I", frame, 44, part)
+        return bytes(frame)
+
 
 def _fields(frame: bytes) -> Dict[int, bytes]:
     """Returns the optional fields by tag, of several of a tag the first."""
@@ -85,6 +100,27 @@ def _fields(frame: bytes) -> Dict[int, bytes]:
 def beat_frame(instance: int, done: Key, withdraw: bool) -> bytes:
     """Returns the second frame of a beat: a process is one slot, number 0."""
     return _BEAT.pack(BEAT, 1, withdraw, 0, instance, *done)
+
+
+def part_cost(size: int) -> int:
+    """Returns what a part of so many bytes costs: an empty one nothing."""
+    return size + PART_OVERHEAD if size else 0
+
+
+def credit_prefix(instance: int) -> bytes:
+    """Returns what a worker of that instance subscribes to for its credit."""
+    return CREDIT + instance.to_bytes(8, "little")
+
+
+def parse_credit(frame: bytes) -> Optional[Tuple[Key, int, bool]]:
+    """Returns the key of a stream, what was granted to it in all, and whether it
+    is to stop; None: the frame is none that is known."""
+    if len(frame) < _CREDIT.size:
+        return None
+    mark, _worker, version, flags, _reserved, ident, stamp, instance, granted = _CREDIT.unpack_from(frame)
+    if mark != CREDIT or version != 1:
+        return None
+    return (instance, ident, stamp), granted, bool(flags & 1)
 
 
 def interrupt_key(frame: bytes) -> Optional[Key]:

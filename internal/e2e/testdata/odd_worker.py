@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from butterfly import Fail, forward, main, reply, worker
+from butterfly import Fail, forward, main, reply, stream, worker
 
 
 @worker
@@ -50,6 +50,36 @@ def do_about(job):
     """Tells of the job what its worker may know."""
     facts = (job.stage, job.hops, job.attempt, round(job.deadline - time.time()), job.request_id)
     return reply(200, " ".join(map(str, facts)), {"X-Kept": "yes", "Connection": "close", "Content-Length": "0"})
+
+
+def do_parts(job):
+    """Answers in as many parts as it is told."""
+    return stream((f"part {i}\n" for i in range(int(job.request.query["n"][0]))), 203, {"X-Kept": "yes"})
+
+
+def do_piece(job):
+    """Answers with one piece that makes many parts."""
+    return stream([bytes(1 << 20)])
+
+
+def do_stops(job):
+    """Fails in the middle of its answer, or before it."""
+    def words():
+        if "at" in job.request.query:
+            yield "some words"
+        raise Fail(422, "no more words")
+    return stream(words())
+
+
+def do_flood(job):
+    """Writes for ever, and says when it need not."""
+    def flood():
+        try:
+            while True:
+                yield bytes(10000)
+        finally:
+            print("closed")
+    return stream(flood())
 
 
 def do_wait(job):
