@@ -3,10 +3,11 @@
 
 GO       ?= go
 FUZZTIME ?= 30s
+SEEDS    ?= 10000
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench cross ci
+.PHONY: help build test race lint fuzz sim bench cross ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ lint: ## gofmt, go vet, golangci-lint
 
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	.ci/fuzz $(FUZZTIME)
+
+sim: ## run the simulation of a stage in SEEDS (10000) worlds
+	$(GO) test ./proxy -run TestSimulation -seeds $(SEEDS) -v
 
 bench: ## run the benchmarks; bench/README.md says how to compare whole servers
 	$(GO) test -run '^$$' -bench . -benchmem ./...

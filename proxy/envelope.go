@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -65,6 +66,14 @@ func (e *envelope) nameable() error {
 		return nil
 	}
 	return &MessageError{"job", fmt.Errorf("more than %d foreign bytes in the info frame", wire.MaxForeign)}
+}
+
+// again returns the job for another slot, in memory of its own: the first
+// message may still be on its way.
+func (e *envelope) again() *loopback.Job {
+	c := &envelope{Job: e.Job, message: slices.Clone(e.message), arrival: e.arrival}
+	c.Payload = c
+	return &c.Job
 }
 
 // render returns the message for a slot. It may be called again only when the

@@ -162,9 +162,9 @@ func (p *Proxy) clock(ctx context.Context, failed <-chan struct{}) {
 // and tells the status.
 func (p *Proxy) tick(now time.Time) {
 	p.mu.Lock()
-	late := p.balancer.Expire(now)
 	overdue := p.balancer.Overdue(now)
 	ended := p.retry(overdue, nil, ErrOverdue)
+	late := p.balancer.Expire(now)
 	joined, refused := p.gatherer.Expire(now)
 	for _, job := range joined {
 		refused = append(refused, p.enter(job)...)

@@ -76,7 +76,7 @@ func (b *Balancer) takeBack(s *Slot) *loopback.Job {
 	job := s.held.job
 	b.release(s)
 	s.held = holding{key: s.held.key}
-	s.stuck, s.maybe = true, nil
+	s.stuck = true
 	b.stuck++
 	return job
 }

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,4 +185,49 @@ func TestRetriesAreChecked(t *testing.T) {
 		spoil(&c.Balancer)
 		require.ErrorContains(t, c.Validate(), want)
 	}
+}
+
+// TestProxyBeatsDoNotHideUnsentJobs: an idle prime_server worker that reads nothing
+// beats all the same. The job that has not left for it is not forgotten.
+func TestProxyBeatsDoNotHideUnsentJobs(t *testing.T) {
+	var stuck atomic.Bool
+	r := newRig(t, "inproc", func(c *Config) { c.Transport.WrapConn = stickFirst(&stuck) })
+	front, sick := r.front(5), r.worker(0)
+	sick.send([]byte{})
+	r.eventually(func(s wire.Status) bool { return s.Idle == 1 })
+	stuck.Store(true)
+	front.submit(butterflyInfo(1), "x")
+	r.eventually(func(s wire.Status) bool { return s.Idle == 0 })
+	sick.send([]byte{})
+	r.eventually(func(s wire.Status) bool { return s.Idle == 1 })
+	for range 3 {
+		sick.send([]byte{})
+	}
+	require.NoError(t, sick.dialer.Flush(context.Background()))
+	sick.leave()
+	r.eventually(func(s wire.Status) bool { return s.Workers == 0 })
+	require.EqualValues(t, 1, r.Status().Queued)
+	require.Empty(t, r.answers)
+}
+
+// TestProxyTakenBackUnsent: a job that was taken back before it left says nothing
+// of the one that the worker maybe holds.
+func TestProxyTakenBackUnsent(t *testing.T) {
+	var stuck atomic.Bool
+	r := newRig(t, "inproc", func(c *Config) {
+		c.Transport.WrapConn = stickFirst(&stuck)
+		c.Balancer.Timeout = 100 * time.Millisecond
+	})
+	front, sick := r.front(5), r.worker(0)
+	sick.send([]byte{})
+	front.submit(butterflyInfo(1), "done, or not")
+	sick.job()
+	sick.send([]byte{})
+	r.eventually(func(s wire.Status) bool { return s.Idle == 1 })
+	stuck.Store(true)
+	front.submit(butterflyInfo(2), "never left")
+	r.expectAnswer(2, 504)
+	sick.leave()
+	r.expectAnswer(1, 502)
+	require.Zero(t, r.Status().Queued, "it is not run again")
 }

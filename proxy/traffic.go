@@ -43,7 +43,7 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.answer(&info, err)
 		}
 	}
-	p.refuseAll(p.submit(jobs))
+	p.refuseAll(p.submit(jobs, time.Now()))
 }
 
 // Refused is a job that no worker gets, and why.
@@ -54,10 +54,9 @@ type Refused struct {
 
 // submit queues jobs and assigns them at once where slots are idle, so that
 // the queue's bounds are compared with what really waits.
-func (p *Proxy) submit(jobs []*envelope) (refused []Refused) {
+func (p *Proxy) submit(jobs []*envelope, now time.Time) (refused []Refused) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
 	for _, e := range jobs {
 		p.came++
 		if p.over || p.draining && e.Info.Hops == 0 {
@@ -134,12 +133,12 @@ func (p *Proxy) fit(a Assignment) error {
 func (p *Proxy) give(a Assignment) {
 	pl := a.Slot.Owner.(*place)
 	m := a.Job.Payload.(*envelope).render(a.Slot.Kind(), pl.number)
-	if err := pl.worker.peer.Send(m, pl); err != nil {
+	if err := pl.worker.conn.Send(m, pl); err != nil {
 		// Its connection has ended, or is of no use. Its end will be told, and
 		// settles what else it holds.
 		p.balancer.Revoke(a)
 		pl.worker.gone = true
-		pl.worker.peer.Close(err)
+		pl.worker.conn.Close(err)
 		return
 	}
 	pl.given++
@@ -152,18 +151,25 @@ type downstream struct{ *Proxy }
 func (p downstream) PeerUp(peer *transport.Peer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.workers[peer] = &worker{peer: peer}
+	p.workers[peer] = &worker{conn: peer}
 }
 
 // Receive implements transport.Handler. All beats count before a job is
 // assigned: of several that a prime_server worker has sent, the last may be
 // the one that ended its job.
 func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
-	var bad error
-	var overdue []*loopback.Job
-	now := time.Now()
 	p.mu.Lock()
 	w := p.workers[peer]
+	p.mu.Unlock()
+	if err := p.hear(w, batch, time.Now()); err != nil {
+		p.complain(peer, err)
+	}
+}
+
+// hear takes what a worker says, and returns the last error in it.
+func (p *Proxy) hear(w *worker, batch []transport.Message, now time.Time) (bad error) {
+	var overdue []*loopback.Job
+	p.mu.Lock()
 	for _, m := range batch {
 		if w.gone {
 			break
@@ -181,28 +187,35 @@ func (p downstream) Receive(peer *transport.Peer, batch []transport.Message) {
 	p.mu.Unlock()
 	p.giveUp(ended)
 	p.refuseAll(refused)
-	if bad != nil {
-		p.complain(peer, bad)
-	}
+	return bad
 }
 
 // PeerDown implements transport.Handler. All that was sent to the peer has been
 // told to its places by now.
 func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	p.mu.Lock()
-	lost, unsent := p.lose(p.workers[peer])
+	w := p.workers[peer]
 	delete(p.workers, peer)
+	p.mu.Unlock()
+	if lost, ended := p.mourn(w, time.Now()); lost > 0 {
+		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", lost, "given_up", ended, "err", err)
+	}
+}
+
+// mourn settles what a worker held whose connection is lost. It returns how many
+// jobs may have run, and how many of them are not tried again.
+func (p *Proxy) mourn(w *worker, now time.Time) (jobs, givenUp int) {
+	p.mu.Lock()
+	lost, unsent := p.lose(w)
 	if p.over {
 		lost = nil // we left, not the worker: it may still answer
 	}
 	ended := p.retry(lost, unsent, ErrWorkerLost)
-	refused := p.assign(time.Now())
+	refused := p.assign(now)
 	p.mu.Unlock()
-	if len(lost) > 0 {
-		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", len(lost), "given_up", len(ended), "err", err)
-	}
 	p.giveUp(ended)
 	p.refuseAll(refused)
+	return len(lost), len(ended)
 }
 
 // lose takes a worker's slots away. It returns the jobs that may have run, and
@@ -210,9 +223,13 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 // holds the lock.
 func (p *Proxy) lose(w *worker) (lost, unsent []*loopback.Job) {
 	w.all(func(pl *place) {
+		left := pl.unsent()
+		if pl.slot.stuck && left > 0 {
+			left-- // the last is the job that was taken back
+		}
 		jobs := p.balancer.Leave(pl.slot)
 		// The jobs of a place reach the kernel in order: the last ones did not.
-		first := len(jobs) - int(min(pl.unsent(), uint64(len(jobs))))
+		first := len(jobs) - int(min(left, uint64(len(jobs))))
 		lost, unsent = append(lost, jobs[:first]...), append(unsent, jobs[first:]...)
 	})
 	return lost, unsent
@@ -229,7 +246,7 @@ func (p *Proxy) retry(ran, unsent []*loopback.Job, err error) (ended []Refused) 
 		switch {
 		case p.gatherer.Dropped(job.Info.Key()):
 		case p.balancer.Retry(job):
-			again = append(again, job)
+			again = append(again, job.Payload.(*envelope).again())
 		case !leftToOthers(job):
 			ended = append(ended, Refused{job, err})
 		}

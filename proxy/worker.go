@@ -9,10 +9,16 @@ import (
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
+// conn is what a worker is sent jobs by: a *transport.Peer.
+type conn interface {
+	Send(m transport.Message, sent transport.Notifier) error
+	Close(err error)
+}
+
 // worker is a connection on the downstream socket, with its places. The
 // proxy's lock guards it.
 type worker struct {
-	peer   *transport.Peer
+	conn   conn
 	prime  *place   // the connection as one slot, if beats of one frame came
 	places []*place // by slot number; nil where none is known
 	gone   bool     // a send has failed: its beats do not count any more
@@ -49,9 +55,10 @@ func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) (givenUp *
 			w.prime = w.join(b, Prime, 0)
 		}
 		// A beat cannot be about a job that has not reached the kernel. One
-		// such may be in doubt; to free the slot from two would be to forget
-		// the first, and to heap up jobs for a worker that does not read.
-		if w.prime.unsent() < 2 {
+		// such that is held may be in doubt; to free the slot from two, or from
+		// one that is but maybe held, would be to forget it, and to heap up
+		// jobs for a worker that does not read.
+		if left := w.prime.unsent(); left == 0 || left == 1 && w.prime.slot.held.job != nil {
 			b.Idle(w.prime.slot, m[0], wire.Key{})
 		}
 		return nil, nil
@@ -87,7 +94,7 @@ func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) (gi
 		b.Idle((*at).slot, m[0], beat.Done)
 	case *at == nil || b.Withdraw((*at).slot, beat.Done):
 		*at = nil
-		_ = w.peer.Send(transport.Message{m[1]}, nil) // if it has gone, it needs none
+		_ = w.conn.Send(transport.Message{m[1]}, nil) // if it has gone, it needs none
 	}
 	return givenUp
 }
