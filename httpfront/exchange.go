@@ -3,6 +3,7 @@ package httpfront
 import (
 	"errors"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ type exchange struct {
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
 
+	parsed  bool            // the head is a good one
 	unread  bool            // nobody knows what follows on the connection
 	coming  httptext.Coming // the body that has not been read
 	counted int64           // bytes of the body in front.receiving
@@ -67,7 +69,7 @@ func (x *exchange) serve() error {
 	if err != nil {
 		return err
 	}
-	x.unread, x.coming = false, coming
+	x.parsed, x.unread, x.coming = true, false, coming
 	if x.health() {
 		return nil
 	}
@@ -229,11 +231,27 @@ func (x *exchange) answer(payload wire.Payload) error {
 			return &answerError{err}
 		}
 	}
+	if r.Failed() {
+		r = x.failure(r)
+	}
 	if err := r.WriteTo(&x.ctx.Response, x.head); err != nil {
 		// WriteTo has put a plain 500 in the answer's place.
 		x.front.log.Error("answer cannot be sent", "request_id", x.id(), "err", err)
 	}
 	return nil
+}
+
+// failure returns an error of the pipeline's as the client wants it.
+func (x *exchange) failure(r *httptext.Response) *httptext.Response {
+	message, _, _ := strings.Cut(string(r.Body), " (request ")
+	if message == "" { // as text, the answer to a HEAD
+		message = fasthttp.StatusMessage(r.Status)
+	}
+	told := x.told(r.Status, message)
+	if r.Status == fasthttp.StatusServiceUnavailable {
+		told.Header.Add("Retry-After", retryAfter)
+	}
+	return told
 }
 
 // last returns the frame that holds the answer, as prime_server's front does.

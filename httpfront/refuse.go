@@ -10,9 +10,7 @@ import (
 // refuse answers with what the table of errors says about err.
 func (x *exchange) refuse(err error) {
 	r := refusalOf(err)
-	id := x.id()
-	resp := httptext.NewText(r.status, r.message+" (request "+id+")")
-	resp.Header.Add("X-Request-Id", id)
+	resp := x.told(r.status, r.message)
 	if r.allow != "" {
 		resp.Header.Add("Allow", r.allow)
 	}

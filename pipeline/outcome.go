@@ -251,5 +251,5 @@ func (s *slot) failure(c *call, err error) *Response {
 }
 
 func errorResponse(status int, message string) *Response {
-	return httptext.NewText(status, message)
+	return httptext.NewError(status, message)
 }

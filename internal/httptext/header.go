@@ -102,7 +102,11 @@ const (
 	contentLength         // replaced by our own
 	transferEncoding      // hop, and frames the body
 	expect                // hop: the front has met it
+	failure               // hop: an answer is an error of the pipeline's
 )
+
+// failureField marks what NewError made on its way to a butterfly front.
+const failureField = "X-Butterfly-Error"
 
 // travels reports whether fields of the kind are handed on.
 func (k kind) travels() bool { return k <= host }
@@ -137,6 +141,9 @@ func kindOf[T string | []byte](name T) kind {
 	case 17:
 		if equalFold(name, "Transfer-Encoding") {
 			return transferEncoding
+		}
+		if equalFold(name, failureField) {
+			return failure
 		}
 	}
 	return endToEnd

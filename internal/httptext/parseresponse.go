@@ -78,6 +78,7 @@ func (r *Response) readFields(b *block) (framing, error) {
 		if err := f.note(k, value, start); err != nil {
 			return f, err
 		}
+		r.failed = r.failed || k == failure
 		if k.travels() {
 			if r.Header == nil {
 				r.Header = make(Header, 0, 8)

@@ -22,6 +22,7 @@ type Response struct {
 	Body []byte
 
 	unsized bool // the answer to a HEAD that does not say how long the body is
+	failed  bool // an error of the pipeline's
 }
 
 // NewText returns a response of plain text.
@@ -32,6 +33,18 @@ func NewText(status int, body string) *Response {
 		Body:   []byte(body),
 	}
 }
+
+// NewError returns what a client is told of an error, in plain text. A butterfly
+// front puts it in the form that the client asked for.
+func NewError(status int, reason string) *Response {
+	r := NewText(status, reason)
+	r.failed = true
+	return r
+}
+
+// Failed reports whether the response came from NewError, here or in another
+// process.
+func (r *Response) Failed() bool { return r.failed }
 
 // Check returns a *FieldError for a part that cannot travel. Such a response
 // is never sent, nor silently mended: Frames, Render and WriteTo put a plain
@@ -47,7 +60,7 @@ func (r *Response) Check() error {
 // front wants it. It implements wire.Payload.
 func (r *Response) Frames() [][]byte {
 	r = r.orInternal()
-	return [][]byte{r.append(r.grow(), 1, "", false)}
+	return [][]byte{r.append(r.grow(), 1, "", false, r.failed)}
 }
 
 // Render returns the response as a prime_server front wants it, which writes
@@ -67,13 +80,13 @@ func (r *Response) Render(info *wire.Info, head bool) []byte {
 	case info.Close:
 		conn = "Close"
 	}
-	return r.append(r.grow(), minor, conn, head)
+	return r.append(r.grow(), minor, conn, head, r.failed && info.Key().Instance != 0)
 }
 
-// ErrorText returns a complete plain text response with the reason as its
-// body, rendered as Render does; the info frame says if it answers HEAD.
+// ErrorText returns NewError's response, rendered as Render does; the info
+// frame says if it answers HEAD.
 func ErrorText(info *wire.Info, status int, reason string) []byte {
-	return NewText(status, reason).Render(info, info.Extended && info.Flags.Has(wire.Head))
+	return NewError(status, reason).Render(info, info.Extended && info.Flags.Has(wire.Head))
 }
 
 func (r *Response) status() int {
@@ -99,7 +112,7 @@ func (r *Response) grow() []byte {
 	return slices.Grow([]byte(nil), n)
 }
 
-func (r *Response) append(dst []byte, minor int, conn string, head bool) []byte {
+func (r *Response) append(dst []byte, minor int, conn string, head, failed bool) []byte {
 	dst = append(dst, "HTTP/1."...)
 	dst = append(dst, '0'+byte(minor), ' ')
 	dst = strconv.AppendInt(dst, int64(r.status()), 10)
@@ -110,6 +123,9 @@ func (r *Response) append(dst []byte, minor int, conn string, head bool) []byte 
 		if kindOf(f.Name).travels() {
 			dst = appendField(dst, f.Name, f.Value)
 		}
+	}
+	if failed {
+		dst = appendField(dst, failureField, "yes")
 	}
 	if conn != "" {
 		dst = appendField(dst, "Connection", conn)

@@ -133,3 +133,27 @@ func TestResponseCannotSplit(t *testing.T) {
 		require.Equal(t, 500, to.StatusCode())
 	}
 }
+
+// An error of the pipeline's is known as one to a butterfly front, in any
+// process, and looks like any answer to others.
+func TestNewError(t *testing.T) {
+	r := NewError(503, "busy")
+	require.True(t, r.Failed())
+	require.False(t, NewText(503, "busy").Failed())
+
+	again, err := ParseResponse(r.Frames()[0])
+	require.NoError(t, err)
+	require.True(t, again.Failed())
+	require.Equal(t, "busy", string(again.Body))
+	require.Len(t, again.Header, 1, "the mark is not handed on")
+
+	ours := wire.Info{Version: 1, Extended: true}
+	ours.Instance = 1
+	again, err = ParseResponse(ErrorText(&ours, 503, "busy"))
+	require.NoError(t, err)
+	require.True(t, again.Failed())
+	again, err = ParseResponse(ErrorText(&wire.Info{Version: 1}, 503, "busy"))
+	require.NoError(t, err)
+	require.False(t, again.Failed())
+	require.Len(t, again.Header, 1)
+}

@@ -174,7 +174,7 @@ func (c *StagesConfig) refuse(job *loopback.Job, err error) {
 	status, reason := proxy.Refusal(err)
 	info := job.Info
 	info.Code = uint16(status)
-	_ = tables(c.Tables).Answer(loopback.Answer{Info: info, Payload: httptext.NewText(status, because(&info, reason))}, nil)
+	_ = tables(c.Tables).Answer(loopback.Answer{Info: info, Payload: httptext.NewError(status, because(&info, reason))}, nil)
 }
 
 // because is what a client is told of a refusal.
