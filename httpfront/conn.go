@@ -40,7 +40,7 @@ type conn struct {
 	asked       uint64 // requests so far
 	active      bool   // a request's first byte has come, its answer has not left
 	timed       bool   // the read deadline is that of the rest of the head, or of the body
-	served      bool   // a first request has come
+	asksHead    bool   // the request seems to be a HEAD, for when it cannot be read
 	lingers     bool   // the client may still be sending: close slowly
 	mute        bool   // nothing may be written any more
 

@@ -87,8 +87,9 @@ func TestCorpusOverTCP(t *testing.T) {
 			for len(jobs) > 0 {
 				got = append(got, <-jobs)
 			}
+			again, _ := newStand(t, sceneConfig).play(bytes.Clone(s.send), 1<<20, io.EOF)
 			want := strings.TrimSuffix(strings.TrimSuffix(s.want, "keep"), "close")
-			require.Equal(t, withoutInterim(want), withoutInterim(readAll(t, out, got)), "%s/%s", file, s.name)
+			require.Equal(t, withoutInterim(want), withoutInterim(readAll(t, out, again.methods, got)), "%s/%s", file, s.name)
 			require.Equal(t, s.jobs, got, "%s/%s", file, s.name)
 		}
 	})
@@ -120,34 +121,48 @@ func (s *scene) play(t *testing.T, piece int) (string, []string) {
 	if s.stays {
 		end = errStays
 	}
-	c, jobs := front.play(bytes.Clone(s.send), piece, end)
-	require.Zero(t, front.table.Len())
-	require.Zero(t, front.receiving.bytes.Load())
-	seen := readAll(t, c.out.Bytes(), jobs)
-	if c.kept {
-		seen += "keep"
-	} else {
-		seen += "close"
-	}
+	seen, jobs := front.outcome(t, s.send, piece, end)
 	return seen, jobs
 }
 
-// readAll reads answers, and returns their statuses: each 200 has to be the
-// answer to the next job, and whoever ends the connection has to say so.
-func readAll(t *testing.T, out []byte, jobs []string) string {
+// outcome serves one connection, checks that what left is HTTP, and that
+// nothing of it is left behind, and returns what the client sees and what
+// reached the stage.
+func (s *stand) outcome(t *testing.T, in []byte, piece int, end error) (string, []string) {
+	t.Helper()
+	c, jobs := s.play(bytes.Clone(in), piece, end)
+	require.Zero(t, s.table.Len())
+	require.Zero(t, s.conns.len())
+	require.Zero(t, s.receiving.bytes.Load())
+	require.Zero(t, s.unsent.bytes)
+	seen := readAll(t, c.out.Bytes(), c.methods, jobs)
+	if c.kept {
+		return seen + "keep", jobs
+	}
+	return seen + "close", jobs
+}
+
+// readAll reads answers to requests of the methods, and returns their statuses.
+// Each 200 has to be the answer to the next job, and whoever ends the connection
+// has to say so.
+func readAll(t *testing.T, out []byte, methods, jobs []string) string {
 	t.Helper()
 	seen, closing := "", false
 	br := bufio.NewReader(bytes.NewReader(out))
 	for {
 		if _, err := br.Peek(1); err == io.EOF {
+			require.Empty(t, methods, "not answered: %q", out)
+			require.Empty(t, jobs, "not answered: %q", out)
 			return seen
 		}
 		require.False(t, closing, "something follows the answer that is the last: %q", out)
-		method := "GET"
-		if len(jobs) > 0 {
-			method, _, _ = strings.Cut(jobs[0], " ")
+		if next, _ := br.Peek(len(continueLine)); bytes.Equal(next, continueLine) {
+			_, _ = br.Discard(len(continueLine))
+			seen += "100 "
+			continue
 		}
-		resp, err := http.ReadResponse(br, &http.Request{Method: method})
+		require.NotEmpty(t, methods, "%q", out)
+		resp, err := http.ReadResponse(br, &http.Request{Method: methods[0]})
 		require.NoError(t, err, "%q", out)
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err, "%q", out)
@@ -155,12 +170,13 @@ func readAll(t *testing.T, out []byte, jobs []string) string {
 		if resp.StatusCode == 200 && resp.Header.Get("Cache-Control") == "" {
 			require.NotEmpty(t, jobs, "%q", out)
 			require.EqualValues(t, len(jobs[0]), resp.ContentLength)
-			if method != "HEAD" {
+			require.True(t, strings.HasPrefix(jobs[0], methods[0]+" "))
+			if methods[0] != "HEAD" {
 				require.Equal(t, jobs[0], string(body))
 			}
 			jobs = jobs[1:]
 		}
-		closing = resp.Close
+		closing, methods = resp.Close, methods[1:]
 	}
 }
 

@@ -46,10 +46,17 @@ func (c *conn) readFirst(p []byte) (int, error) {
 	if err := c.awaitRequest(); err != nil {
 		return 0, err
 	}
-	if c.take(0); c.broken == nil && !c.head.done && len(c.buf) < firstRead {
+	if c.broken == nil {
+		c.take(0)
+	}
+	if c.broken == nil && !c.head.done && len(c.buf) < firstRead {
 		c.gather()
 	}
-	c.ready = max(c.ready, 1) // of a head that is wrong: to be answered
+	c.asksHead = bytes.HasPrefix(c.buf, []byte("HEAD "))
+	if c.ready == 0 { // fasthttp answers only what has begun, and not with a line end
+		p[0] = '?'
+		return 1, nil
+	}
 	return c.give(p[:1]), nil
 }
 
@@ -68,7 +75,7 @@ func (c *conn) awaitRequest() error {
 	if err := c.becomeIdle(timeout); err != nil {
 		return err
 	}
-	for len(c.buf) == 0 || len(c.buf) == 1 && c.buf[0] == '\r' {
+	for c.broken == nil && (len(c.buf) == 0 || len(c.buf) == 1 && c.buf[0] == '\r') {
 		have := copy(c.first[:], c.buf)
 		n, err := c.Conn.Read(c.first[have:])
 		if n == 0 {
@@ -76,8 +83,7 @@ func (c *conn) awaitRequest() error {
 		}
 		c.buf = c.first[:have+n]
 		if empty += c.skipEmpty(); empty > firstRead {
-			c.lingers = true
-			return errOverread
+			c.broken = &httptext.SyntaxError{Reason: "nothing but empty lines"}
 		}
 	}
 	c.mu.Lock()
@@ -130,14 +136,15 @@ func (c *conn) readHead(p []byte) (int, error) {
 }
 
 // take looks at buf from a place on, and makes ready what belongs to the head.
-// What no head has, or not this much of, makes the connection broken.
+// What no head has, or not this much of, makes the connection broken, and
+// nothing of it ready.
 func (c *conn) take(from int) {
 	n, err := c.head.scan(c.buf[from:])
 	if err == nil {
 		err = c.head.bound(c.front.cfg.MaxTarget, c.front.cfg.MaxHeaderBytes)
 	}
 	if err != nil {
-		c.broken = err
+		c.broken, c.ready = err, 0
 		return
 	}
 	c.ready += n

@@ -36,6 +36,7 @@ func (x *exchange) hurry() {
 func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn)}
 	x.refuse(err)
+	ctx.Response.SkipBody = x.conn.asksHead
 	x.conn.lingers = true
 	if f.access != nil {
 		f.access.note(&x, len(ctx.Response.Body()))
