@@ -78,7 +78,7 @@ func TestCorpusOverTCP(t *testing.T) {
 			c := r.dial()
 			c.send(string(s.send))
 			if !s.stays {
-				require.NoError(t, c.CloseWrite())
+				_ = c.CloseWrite() // fails where the front has closed already
 			}
 			out, err := io.ReadAll(c)
 			require.NoError(t, err, "%s/%s", file, s.name)

@@ -243,11 +243,11 @@ func (x *exchange) answer(payload wire.Payload) error {
 
 // failure returns an error of the pipeline's as the client wants it.
 func (x *exchange) failure(r *httptext.Response) *httptext.Response {
-	message, _, _ := strings.Cut(string(r.Body), " (request ")
+	message, _, ours := strings.Cut(string(r.Body), " (request ")
 	if message == "" { // as text, the answer to a HEAD
 		message = fasthttp.StatusMessage(r.Status)
 	}
-	told := x.told(r.Status, message)
+	told := x.told(r.Status, message, !ours)
 	if r.Status == fasthttp.StatusServiceUnavailable {
 		told.Header.Add("Retry-After", retryAfter)
 	}

@@ -21,9 +21,9 @@ type problem struct {
 }
 
 // told returns the response that tells the client of an error, in the form that
-// it prefers: plain text, with the request's id behind the message, or a
-// problem document.
-func (x *exchange) told(status int, message string) *httptext.Response {
+// it prefers: plain text, with the request's id behind the message unless those
+// are a handler's own words, or a problem document.
+func (x *exchange) told(status int, message string, own bool) *httptext.Response {
 	id := x.id()
 	var r *httptext.Response
 	if x.parsed && prefersProblem(x.ctx.Request.Header.PeekAll(fasthttp.HeaderAccept)) {
@@ -31,6 +31,8 @@ func (x *exchange) told(status int, message string) *httptext.Response {
 		body, _ := json.Marshal(&p) // strings and a number
 		r = &httptext.Response{Status: status, Body: body}
 		r.Header.Add("Content-Type", problemType)
+	} else if own {
+		r = httptext.NewText(status, message)
 	} else {
 		r = httptext.NewText(status, message+" (request "+id+")")
 	}

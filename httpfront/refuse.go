@@ -10,7 +10,7 @@ import (
 // refuse answers with what the table of errors says about err.
 func (x *exchange) refuse(err error) {
 	r := refusalOf(err)
-	resp := x.told(r.status, r.message)
+	resp := x.told(r.status, r.message, false)
 	if r.allow != "" {
 		resp.Header.Add("Allow", r.allow)
 	}
