@@ -146,6 +146,54 @@ func TestHandlersThatHangAreBounded(t *testing.T) {
 	})
 }
 
+// Under load, too, every request has one answer: handlers that are in time, late,
+// or hang, with slots that are replaced beside others.
+func TestEveryRequestHasOneAnswerBesideHandlersThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := timed(t, 4, func(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
+			switch string(job.Bytes()) {
+			case "hang":
+				hangOnJob(release)
+			case "late":
+				<-ctx.Done()
+			default:
+				time.Sleep(10 * time.Millisecond)
+			}
+			return pipeline.Text(200, string(job.Bytes())), nil
+		})
+		const clients, each = 20, 30
+		statuses := make(chan [2]int, clients*each)
+		for client := range clients {
+			go func() {
+				for n := range each {
+					job, want := "fine", 200
+					switch {
+					case client == 0 && n%10 == 0: // three, with four slots to replace
+						job, want = "hang", 504
+					case (client+n)%17 == 0:
+						job, want = "late", 504
+					}
+					status, _ := r.ask(t, job)
+					statuses <- [2]int{want, status}
+				}
+			}()
+		}
+		for range clients * each {
+			s := <-statuses
+			assert.Equal(t, s[0], s[1])
+		}
+		synctest.Wait()
+		assert.Equal(t, 3, r.pool.Stats().Hung)
+		close(release)
+		synctest.Wait()
+		assert.Zero(t, r.pool.Stats().Hung)
+		stats := r.table.Stats()
+		assert.EqualValues(t, clients*each, stats.Answered)
+		assert.Zero(t, stats.Late)
+	})
+}
+
 func TestRunDoesNotWaitForHandlersThatLostTheirSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -130,7 +130,7 @@ func (v *violation) Error() string {
 
 func seedOf(t *testing.T, err error) uint64 {
 	t.Helper()
-	v, ok := err.(*violation)
-	require.True(t, ok)
+	var v *violation
+	require.ErrorAs(t, err, &v)
 	return v.seed
 }

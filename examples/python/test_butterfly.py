@@ -3,6 +3,7 @@
 Workers as processes in a pipeline are tested with the daemon, in internal/e2e.
 """
 
+import os
 import unittest
 from pathlib import Path
 from typing import Any, Dict
@@ -122,6 +123,9 @@ class GoldenFrames(unittest.TestCase):
         self.assertEqual(beat_frame(0x99AABBCCDDEEFF00, KEY, True)[:6], golden("beat-withdraw")[:6])
 
     def test_instance_has_no_zero_byte(self) -> None:
+        for told, taken in (("0102030405060708", True), ("0100000000000001", False), ("x", False)):
+            with patch.dict(os.environ, BUTTERFLY_INSTANCE=told):
+                self.assertEqual(taken, "%016x" % new_instance() == told)
         self.assertTrue(all(0 not in new_instance().to_bytes(8, "little") for _ in range(2000)))
 
     def test_interrupt(self) -> None:

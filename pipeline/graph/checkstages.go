@@ -38,6 +38,13 @@ func (c *checker) checkWork(s *Stage) {
 	if s.Worker != "" && c.o.Workers != nil && !slices.Contains(c.o.Workers, s.Worker) {
 		add(".worker", fmt.Sprintf("there is no worker %q", s.Worker), c.hint(s.Worker, c.o.Workers))
 	}
+	c.checkWorkers(s, len(who) > 0)
+}
+
+// checkWorkers looks at keys that are for certain workers only. known says that
+// the stage has some.
+func (c *checker) checkWorkers(s *Stage, known bool) {
+	add := func(rest, message, hint string) { c.add(s.below(s.Position, rest, message, hint)) }
 	if s.has(".env") && !s.has(".command") {
 		add(".env", "it is for command, which is missing", "")
 	}
@@ -47,7 +54,7 @@ func (c *checker) checkWork(s *Stage) {
 	if s.has(".max_hung") && (!s.has(".worker") || !s.has(".timeout")) && !s.flawed {
 		add(".max_hung", "it is for a worker with a timeout", "write worker and timeout, or leave it out")
 	}
-	if s.has(".count") && len(who) > 0 && !s.has(".worker") && !s.has(".command") {
+	if s.has(".count") && known && !s.has(".worker") && !s.has(".command") {
 		add(".count", "it is for worker or command", "who starts the workers chooses how many")
 	}
 }
