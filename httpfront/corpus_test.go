@@ -66,7 +66,8 @@ func TestCorpusOverTCP(t *testing.T) {
 	jobs := make(chan string, 100)
 	cfg := sceneConfig
 	cfg.HalfCloseGrace = -1
-	cfg.HeaderTimeout, cfg.BodyTimeout, cfg.IdleTimeout = 30*time.Millisecond, 30*time.Millisecond, 30*time.Millisecond
+	const patience = 150 * time.Millisecond // enough on a busy machine
+	cfg.HeaderTimeout, cfg.BodyTimeout, cfg.IdleTimeout = patience, patience, patience
 	r := start(t, cfg, func(r *rig, j *loopback.Job) error {
 		text := string(j.Payload.Frames()[0])
 		jobs <- text
