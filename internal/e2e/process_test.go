@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // process is a running role, ours or an imitator. What it prints on stdout and
 // stderr is kept, and shown if the test fails. Its methods may be called
