@@ -125,6 +125,11 @@ func (c *Chunks) stepExtension(b byte) bool {
 			return true
 		}
 	}
+	return c.stepBetween(b)
+}
+
+// stepBetween reads what stands between names and values.
+func (c *Chunks) stepBetween(b byte) bool {
 	switch {
 	case b == ';':
 		c.state = extName

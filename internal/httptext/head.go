@@ -139,18 +139,7 @@ func checkTarget(target []byte) (authority []byte, ok bool) {
 // for names, since two Hosts can be folded into one with it.
 func isHost(s []byte) bool {
 	if len(s) > 0 && s[0] == '[' {
-		end := bytes.IndexByte(s, ']')
-		if end < 0 {
-			return false
-		}
-		a, err := netip.ParseAddr(view(s[1:end]))
-		if err != nil || !a.Is6() || a.Zone() != "" {
-			return false
-		}
-		if s = s[end+1:]; len(s) == 0 {
-			return true
-		}
-		return s[0] == ':' && isPort(s[1:])
+		return isLiteral(s)
 	}
 	name, port, hasPort := bytes.Cut(s, []byte(":"))
 	for i, c := range name {
@@ -162,6 +151,21 @@ func isHost(s []byte) bool {
 		}
 	}
 	return len(name) > 0 && (!hasPort || isPort(port))
+}
+
+// isLiteral reports whether s is an IPv6 address in brackets, with or without a
+// port.
+func isLiteral(s []byte) bool {
+	end := bytes.IndexByte(s, ']')
+	if end < 0 {
+		return false
+	}
+	a, err := netip.ParseAddr(view(s[1:end]))
+	if err != nil || !a.Is6() || a.Zone() != "" {
+		return false
+	}
+	s = s[end+1:]
+	return len(s) == 0 || s[0] == ':' && isPort(s[1:])
 }
 
 // isPort reports whether s is a port, or the nothing that the grammar allows.
