@@ -141,6 +141,7 @@ func (x *exchange) skip() bool {
 	if x.coming.Chunked || x.coming.Continue || n > maxSkip {
 		return false
 	}
+	c.timed = false
 	for n > int64(len(c.buf)) {
 		n -= int64(len(c.buf))
 		c.buf = nil

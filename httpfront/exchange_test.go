@@ -223,6 +223,24 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
+// The first answer does not wait for the second request, be it slow, or never
+// whole.
+func TestPipeliningWaitsForNothing(t *testing.T) {
+	for name, second := range map[string]string{
+		"head":    "POST /2 HTTP/1.1\r\nHo",
+		"body":    "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc",
+		"chunked": "POST /2 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na",
+		"waiting": "POST /2 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, Config{}, echo)
+			c := r.dial()
+			c.send(get("/1") + second)
+			require.Equal(t, "GET /1 ", c.read("GET").body)
+		})
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	answers := make(chan wire.Payload, 1)
 	r := start(t, Config{}, func(r *rig, j *loopback.Job) error { r.reply(j, <-answers); return nil })

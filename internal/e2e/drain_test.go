@@ -160,6 +160,27 @@ func TestFrontDrains(t *testing.T) {
 	assert.Error(t, err, "it still serves")
 }
 
+// With a drain delay a front says that it is not ready any more before it takes
+// no more requests.
+func TestFrontDrainsLater(t *testing.T) {
+	t.Parallel()
+	const delay = 2 * time.Second
+	p := newRig(t, "ipc").run("whole", "--listen", "127.0.0.1:0", "--workers", "2", "--drain-delay", delay.String())
+	addr := served(p)
+	wants(t, addr, "GET /readyz HTTP/1.1\nHost: x\n\n", 200, "ok\n")
+	began := time.Now()
+	p.terminateWhile(drainLimit, func() {
+		eventually(t, "readiness gone", func() bool {
+			a, err := once(addr, "GET /readyz HTTP/1.1\nHost: x\n\n")
+			return err == nil && a.status == 503
+		})
+		wants(t, addr, isPrime("3"), 200, "3")
+	})
+	assert.GreaterOrEqual(t, time.Since(began), delay)
+	_, err := once(addr, isPrime("3"))
+	assert.Error(t, err, "it still serves")
+}
+
 // Under load, too, a front that stops gives whole answers or none.
 func TestFrontDrainsUnderLoad(t *testing.T) {
 	t.Parallel()

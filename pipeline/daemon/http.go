@@ -30,6 +30,9 @@ type httpFlags struct {
 	maxPending      int
 	maxPendingBytes byteSize
 	maxConns        int
+	maxPerClient    int
+	maxPerConn      int
+	drainDelay      time.Duration
 	live, ready     string
 	accessLog       string
 }
@@ -52,11 +55,14 @@ func defaultHTTP() httpFlags {
 func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.timeout, "timeout", f.timeout, "how long an answer may take before 504; 0: no limit")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	flags.DurationVar(&f.drainDelay, "drain-delay", f.drainDelay, "how much of it requests are still taken, with readiness gone")
 	flags.Var(&f.maxBody, "max-body", "largest request body (413)")
 	flags.Var(&f.maxHeader, "max-header", "largest request head (431)")
 	flags.IntVar(&f.maxPending, "max-pending", f.maxPending, "most `requests` that wait for an answer (503)")
-	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of their bodies, and most bytes being received (503)")
+	flags.Var(&f.maxPendingBytes, "max-pending-bytes", "most bytes of those, as many of bodies that come, and of answers that are not read (503)")
 	flags.IntVar(&f.maxConns, "max-conns", f.maxConns, "most open `connections` (503)")
+	flags.IntVar(&f.maxPerClient, "max-conns-per-client", f.maxPerClient, "most of them from one address (429); 0: half of them, at least 100")
+	flags.IntVar(&f.maxPerConn, "max-requests-per-conn", f.maxPerConn, "most requests on one connection; 0: no limit")
 	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer; negative: for ever")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
 	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
@@ -90,10 +96,16 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 			MaxBody:        int(f.maxBody),
 			MaxHeaderBytes: int(f.maxHeader),
 			MaxReceiving:   int64(f.maxPendingBytes),
+			MaxUnsent:      int64(f.maxPendingBytes),
 			MaxConns:       f.maxConns,
-			LivePath:       f.live,
-			ReadyPath:      f.ready,
-			AccessLog:      access,
+
+			MaxConnsPerClient:  f.maxPerClient,
+			MaxRequestsPerConn: f.maxPerConn,
+			DrainDelay:         f.drainDelay,
+
+			LivePath:  f.live,
+			ReadyPath: f.ready,
+			AccessLog: access,
 		}, loopback.TableConfig{
 			MaxPending:      f.maxPending,
 			MaxPendingBytes: int64(f.maxPendingBytes),
@@ -107,6 +119,12 @@ func (f *httpFlags) check() error {
 		return usagef("--timeout %v is negative", f.timeout)
 	case f.drain < 0:
 		return usagef("--drain %v is negative", f.drain)
+	case f.drainDelay < 0:
+		return usagef("--drain-delay %v is negative", f.drainDelay)
+	case f.drainDelay > 0 && float64(f.drainDelay) >= graceShare*float64(f.drain):
+		return usagef("--drain-delay %v leaves no time to finish: want less than three quarters of --drain, which is %v", f.drainDelay, f.drain)
+	case f.maxPerClient < 0 || f.maxPerConn < 0:
+		return usagef("--max-conns-per-client and --max-requests-per-conn must not be negative")
 	case f.maxBody <= 0:
 		return usagef("--max-body %d: want at least 1", f.maxBody)
 	case f.maxHeader < 256:
