@@ -40,6 +40,7 @@ type conn struct {
 	asked       uint64 // requests so far
 	active      bool   // a request's first byte has come, its answer has not left
 	timed       bool   // the read deadline is that of the rest of the head, or of the body
+	begun       bool   // the first byte was given by readFirst
 	asksHead    bool   // the request seems to be a HEAD, for when it cannot be read
 	lingers     bool   // the client may still be sending: close slowly
 	mute        bool   // nothing may be written any more
@@ -68,7 +69,8 @@ func changed(nc net.Conn, s fasthttp.ConnState) {
 		c.asked++
 	}
 	if s == fasthttp.StateIdle {
-		c.head, c.ready, c.broken, c.timed = headScan{}, 0, nil, false
+		c.head, c.ready, c.broken = headScan{}, 0, nil
+		c.begun, c.timed = false, false
 	}
 }
 

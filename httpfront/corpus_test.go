@@ -18,6 +18,7 @@ import (
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what happens into testdata/requests")
@@ -95,6 +96,26 @@ func TestCorpusOverTCP(t *testing.T) {
 		}
 	})
 	require.Zero(t, r.table.Len())
+}
+
+// A request that fasthttp took from somewhere else than where the connection
+// has it begin is refused, whatever it is.
+func TestRequestsBeginWhereTheConnectionSays(t *testing.T) {
+	for name, c := range map[string]func(*conn){
+		"not begun": func(c *conn) { c.head.done = true },
+		"no end":    func(c *conn) { c.begun = true },
+	} {
+		s := newStand(t, Config{})
+		client := newConn(s.Front, &script{})
+		c(client)
+		var ctx fasthttp.RequestCtx
+		ctx.Init2(client, discard{}, true)
+		ctx.Request.SetRequestURI("/")
+		s.handle(&ctx)
+		require.Equal(t, 400, ctx.Response.StatusCode(), name)
+		require.True(t, ctx.Response.ConnectionClose(), name)
+		require.Empty(t, s.jobs, name)
+	}
 }
 
 var sceneConfig = Config{LivePath: "/livez", MaxBody: 1000, MaxRequestsPerConn: 20}

@@ -62,7 +62,7 @@ func (x *exchange) end() {
 // serve answers the request. It returns an error if the client has not been
 // answered yet.
 func (x *exchange) serve() error {
-	if !x.conn.head.done {
+	if !x.conn.begun || !x.conn.head.done {
 		return errOverread
 	}
 	req, coming, err := httptext.FromFastHTTP(&x.ctx.Request.Header, len(x.conn.buf))

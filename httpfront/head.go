@@ -46,6 +46,7 @@ func (c *conn) readFirst(p []byte) (int, error) {
 	if err := c.awaitRequest(); err != nil {
 		return 0, err
 	}
+	c.begun = true
 	if c.broken == nil {
 		c.take(0)
 	}
@@ -106,7 +107,7 @@ func (c *conn) skipEmpty() int {
 func (c *conn) gather() {
 	have := copy(c.first[:], c.buf) // buf may be a part of first
 	c.limit(c.front.cfg.HeaderTimeout)
-	for c.broken == nil && !c.head.done && have < firstRead {
+	for c.broken == nil && !c.head.done && have < firstRead && c.plausible() {
 		n, err := c.Conn.Read(c.first[have:])
 		c.buf = c.first[:have+n]
 		if c.take(have); c.broken == nil {
@@ -114,6 +115,17 @@ func (c *conn) gather() {
 		}
 		have += n
 	}
+}
+
+// plausible reports whether what has come of the request line may be one.
+// fasthttp refuses others without waiting for more.
+func (c *conn) plausible() bool {
+	const version = "HTTP/1.1\r"
+	line, _, ended := bytes.Cut(c.buf, []byte("\n"))
+	if !ended {
+		return true
+	}
+	return len(line) > len(version) && bytes.HasPrefix(line[len(line)-len(version):], []byte("HTTP/"))
 }
 
 // readHead reads on in a head that is longer than first, and keeps what is

@@ -125,21 +125,24 @@ func (c *Chunks) stepExtension(b byte) bool {
 			return true
 		}
 	}
-	return c.stepBetween(b)
+	return c.stepBehindWord(b)
 }
 
-// stepBetween reads what stands between names and values.
-func (c *Chunks) stepBetween(b byte) bool {
+// stepBehindWord reads what may follow the size, a name or a value, and the
+// blanks behind it.
+func (c *Chunks) stepBehindWord(b byte) bool {
+	named := c.state == inExtName || c.state == extNameEnd
+	blank := c.state == extPad || c.state == extNameEnd
 	switch {
 	case b == ';':
 		c.state = extName
-	case b == '=' && (c.state == inExtName || c.state == extNameEnd):
+	case b == '=' && named:
 		c.state = extValue
-	case isBlank(b) && (c.state == inExtName || c.state == extNameEnd):
+	case isBlank(b) && named:
 		c.state = extNameEnd
 	case isBlank(b):
 		c.state = extPad
-	case b == '\r' && c.state != extPad && c.state != extNameEnd: // no blanks at the end
+	case b == '\r' && !blank: // no blanks at the end
 		c.state = chunkSizeLF
 	default:
 		return false

@@ -139,33 +139,22 @@ func checkTarget(target []byte) (authority []byte, ok bool) {
 // for names, since two Hosts can be folded into one with it.
 func isHost(s []byte) bool {
 	if len(s) > 0 && s[0] == '[' {
-		return isLiteral(s)
+		address, port, ok := bytes.Cut(s[1:], []byte("]"))
+		return ok && isIPv6(address) && (len(port) == 0 || port[0] == ':' && isPort(port[1:]))
 	}
-	name, port, hasPort := bytes.Cut(s, []byte(":"))
+	name, port, _ := bytes.Cut(s, []byte(":"))
 	for i, c := range name {
-		switch {
-		case hostByte[c]:
-		case c == '%' && i+2 < len(name) && isHex(name[i+1]) && isHex(name[i+2]):
-		default:
+		escape := c == '%' && i+2 < len(name) && isHex(name[i+1]) && isHex(name[i+2])
+		if !hostByte[c] && !escape {
 			return false
 		}
 	}
-	return len(name) > 0 && (!hasPort || isPort(port))
+	return len(name) > 0 && isPort(port)
 }
 
-// isLiteral reports whether s is an IPv6 address in brackets, with or without a
-// port.
-func isLiteral(s []byte) bool {
-	end := bytes.IndexByte(s, ']')
-	if end < 0 {
-		return false
-	}
-	a, err := netip.ParseAddr(view(s[1:end]))
-	if err != nil || !a.Is6() || a.Zone() != "" {
-		return false
-	}
-	s = s[end+1:]
-	return len(s) == 0 || s[0] == ':' && isPort(s[1:])
+func isIPv6(s []byte) bool {
+	a, err := netip.ParseAddr(view(s))
+	return err == nil && a.Is6() && a.Zone() == ""
 }
 
 // isPort reports whether s is a port, or the nothing that the grammar allows.

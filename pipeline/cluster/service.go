@@ -147,6 +147,9 @@ func (s *Service) compat(name string, seen func() bool) func() bool {
 	return seen
 }
 
+// defaultDrain is the drain_timeout of a front that has none.
+const defaultDrain = 28 * time.Second
+
 // http is the configuration of a front's server.
 func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 	c := httpfront.Config{
@@ -165,7 +168,15 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxBody:        int(f.MaxBody),
 		MaxConns:       f.MaxConns,
 		MaxReceiving:   int64(f.MaxPendingBytes),
+		MaxUnsent:      int64(f.MaxPendingBytes),
 		Logger:         s.cfg.Logger.With("front", f.Name),
+
+		MaxConnsPerClient:  f.MaxConnsPerClient,
+		MaxRequestsPerConn: f.MaxRequestsPerConn,
+		DrainDelay:         f.DrainDelay,
+	}
+	if drain := cmp.Or(f.DrainTimeout, defaultDrain); f.DrainDelay >= drain*3/4 {
+		return c, fmt.Errorf("cluster: drain_delay of front %q, %v, leaves no time to finish: want less than three quarters of drain_timeout, which is %v", f.Name, f.DrainDelay, drain)
 	}
 	if s.cfg.AccessLog != nil {
 		log, err := s.cfg.AccessLog(f)

@@ -117,12 +117,6 @@ func (f *httpFlags) check() error {
 	switch {
 	case f.timeout < 0:
 		return usagef("--timeout %v is negative", f.timeout)
-	case f.drain < 0:
-		return usagef("--drain %v is negative", f.drain)
-	case f.drainDelay < 0:
-		return usagef("--drain-delay %v is negative", f.drainDelay)
-	case f.drainDelay > 0 && float64(f.drainDelay) >= graceShare*float64(f.drain):
-		return usagef("--drain-delay %v leaves no time to finish: want less than three quarters of --drain, which is %v", f.drainDelay, f.drain)
 	case f.maxPerClient < 0 || f.maxPerConn < 0:
 		return usagef("--max-conns-per-client and --max-requests-per-conn must not be negative")
 	case f.maxBody <= 0:
@@ -131,6 +125,27 @@ func (f *httpFlags) check() error {
 		return usagef("--max-header %d: want at least 256", f.maxHeader)
 	case f.maxPending <= 0 || f.maxPendingBytes <= 0 || f.maxConns <= 0:
 		return usagef("--max-pending, --max-pending-bytes and --max-conns have to be at least 1")
+	}
+	if err := f.checkDrain(); err != nil {
+		return err
+	}
+	return f.checkPaths()
+}
+
+func (f *httpFlags) checkDrain() error {
+	switch {
+	case f.drain < 0:
+		return usagef("--drain %v is negative", f.drain)
+	case f.drainDelay < 0:
+		return usagef("--drain-delay %v is negative", f.drainDelay)
+	case f.drainDelay > 0 && float64(f.drainDelay) >= graceShare*float64(f.drain):
+		return usagef("--drain-delay %v leaves no time to finish: want less than three quarters of --drain, which is %v", f.drainDelay, f.drain)
+	}
+	return nil
+}
+
+func (f *httpFlags) checkPaths() error {
+	switch {
 	case f.live != "" && !strings.HasPrefix(f.live, "/"):
 		return usagef("--live %q does not start with /", f.live)
 	case f.ready != "" && !strings.HasPrefix(f.ready, "/"):

@@ -75,6 +75,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.duration("stream_idle", f.StreamIdle)
 	m.duration("half_close_grace", f.HalfCloseGrace)
 	m.duration("drain_timeout", f.DrainTimeout)
+	m.duration("drain_delay", f.DrainDelay)
 	m.size("max_body", f.MaxBody)
 	m.size("max_header", f.MaxHeader)
 	m.size("max_target", Size(f.MaxTarget))
@@ -82,6 +83,8 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.size("max_pending_bytes", f.MaxPendingBytes)
 	m.size("stream_window", f.StreamWindow)
 	m.number("max_conns", f.MaxConns)
+	m.number("max_conns_per_client", f.MaxConnsPerClient)
+	m.number("max_requests_per_conn", f.MaxRequestsPerConn)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
 	m.text("access_log", f.AccessLog)

@@ -54,16 +54,18 @@ type Front struct {
 	// HalfCloseGrace is how long a client that closed its side still gets its
 	// answer: Never is for ever, a nanosecond stands for not at all.
 	HalfCloseGrace time.Duration
-	// DrainTimeout is how long stopping may take.
-	DrainTimeout time.Duration
+	// DrainTimeout is how long stopping may take, DrainDelay how much of that
+	// requests are still taken.
+	DrainTimeout, DrainDelay time.Duration
 	// MaxBody and MaxHeader bound a request, in bytes; MaxPendingBytes all that
 	// wait for an answer.
 	MaxBody, MaxHeader, MaxPendingBytes Size
 	// MaxTarget bounds the request target, in bytes.
 	MaxTarget int
 	// MaxPending bounds the requests that wait for an answer, MaxConns the
-	// open connections.
-	MaxPending, MaxConns int
+	// open connections, MaxConnsPerClient those of one address,
+	// MaxRequestsPerConn the requests of one connection.
+	MaxPending, MaxConns, MaxConnsPerClient, MaxRequestsPerConn int
 	// Live and Ready are the paths of the health checks; "" is none. Load fills
 	// in /livez and /readyz where the file says nothing.
 	Live, Ready string

@@ -1,0 +1,65 @@
+package cluster_test
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/butterfly-zmq/butterfly/pipeline"
+	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
+)
+
+// localFront makes a graph of one stage in this process, with more keys for its front.
+func localFront(t *testing.T, keys string) (*cluster.LocalGraph, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "graph.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("version: 1\nfront:\n  listen: 127.0.0.1:0\n"+keys+
+		"routes:\n  - prefix: /\n    stage: echo\nstages:\n  echo:\n    worker: echo\n"), 0o600))
+	g, err := graph.Load([]string{file}, graph.Options{Workers: []string{"echo"}})
+	require.NoError(t, err)
+	s, err := cluster.NewService(cluster.ServiceConfig{Graph: g, Workers: map[string]pipeline.Handler{"echo": upper()[1].Handler}})
+	require.NoError(t, err)
+	return s.Local()
+}
+
+// The front's keys reach the front.
+func TestLimitsOfAFrontInTheGraph(t *testing.T) {
+	l, err := localFront(t, "  max_requests_per_conn: 2\n  max_conns_per_client: 1\n  drain_delay: 10ms\n")
+	require.NoError(t, err)
+	start(t, l)
+	await(t, l.Ready()[0])
+	c := ask(t, l.Addrs()[0], "/1")
+	br := bufio.NewReader(c)
+	answer := func() *http.Response {
+		r, err := http.ReadResponse(br, nil)
+		require.NoError(t, err)
+		assert.Equal(t, 200, r.StatusCode)
+		_, err = io.Copy(io.Discard, r.Body)
+		require.NoError(t, err)
+		return r
+	}
+	assert.False(t, answer().Close)
+	over, err := http.ReadResponse(bufio.NewReader(ask(t, l.Addrs()[0])), nil)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusTooManyRequests, over.StatusCode)
+	_, err = io.WriteString(c, "GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+	require.NoError(t, err)
+	assert.True(t, answer().Close)
+	require.NoError(t, l.Shutdown(t.Context()))
+}
+
+func TestDrainDelayLeavesTimeToDrain(t *testing.T) {
+	for _, keys := range []string{"  drain_delay: 21s\n", "  drain_delay: 3s\n  drain_timeout: 4s\n"} {
+		_, err := localFront(t, keys)
+		require.ErrorContains(t, err, "drain_delay")
+	}
+	_, err := localFront(t, "  drain_delay: 2s\n  drain_timeout: 4s\n")
+	require.NoError(t, err)
+}
