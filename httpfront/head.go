@@ -106,6 +106,7 @@ func (c *conn) skipEmpty() int {
 // gather reads on until the head is in buf, or first is full.
 func (c *conn) gather() {
 	have := copy(c.first[:], c.buf) // buf may be a part of first
+	c.buf = c.first[:have]
 	c.limit(c.front.cfg.HeaderTimeout)
 	for c.broken == nil && !c.head.done && have < firstRead && c.plausible() {
 		n, err := c.Conn.Read(c.first[have:])
