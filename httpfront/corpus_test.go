@@ -124,7 +124,7 @@ func (s *scene) check(t *testing.T) {
 	got, jobs := s.play(t, 1<<20)
 	require.Equal(t, s.want, got)
 	require.Equal(t, s.jobs, jobs)
-	for _, piece := range []int{1, 2, 3, 7, 100, 600} {
+	for _, piece := range []int{1, 2, 3, 7, 23, 34, 61, 100, 600} {
 		got, again := s.play(t, piece)
 		require.Equal(t, withoutInterim(s.want), withoutInterim(got), "in pieces of %d", piece)
 		require.Equal(t, jobs, again, "in pieces of %d", piece)
