@@ -19,7 +19,8 @@ type Remote struct {
 	table *Table           // told of jobs that got lost; nil in workers
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 
-	draining atomic.Bool // what the last status said
+	draining atomic.Bool  // what the last status said
+	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 
 	mu     sync.Mutex // guards the fields below, and changes of up
 	state  RemoteState
@@ -75,10 +76,15 @@ func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
 
 // Submit implements Stage. A job that gets lost with its connection is not sent
 // again: it might be done twice. The error is that of transport.Dialer.Send, or,
-// for a front, ErrStageDraining.
+// for a front, ErrStageDraining or a *StageFullError.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
-	if r.table != nil && r.draining.Load() {
-		return ErrStageDraining
+	if r.table != nil {
+		if r.draining.Load() {
+			return ErrStageDraining
+		}
+		if until := r.full.Load(); until != 0 && time.Now().UnixNano() < until {
+			return &StageFullError{Retry: r.Wait()}
+		}
 	}
 	if sent != nil || r.table == nil {
 		return r.send(&job.Info, job.Payload.Frames(), sent)
@@ -192,6 +198,7 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.up.Store(false)
 	r.state = RemoteState{}
 	r.draining.Store(false)
+	r.full.Store(0)
 }
 
 // Receive implements transport.Handler: butterfly's proxies tell their status,
@@ -209,6 +216,28 @@ func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
 		r.state.Status, r.state.Told = s, time.Now()
 		r.prime = s.Prime
 		r.draining.Store(s.Draining)
+		r.full.Store(fullUntil(&s, r.state.Told))
 		r.mu.Unlock()
 	}
+}
+
+// trustFull is how long a status that says that a stage is full holds at most: a
+// little longer than until the next such one comes.
+const trustFull = 150 * time.Millisecond
+
+// fullUntil returns until when a status told at now says that the stage is full,
+// in Unix nanoseconds; 0: it does not. It does not hold for longer than half of
+// what waits there takes, so that the workers never run out of jobs.
+func fullUntil(s *wire.Status, now time.Time) int64 {
+	if !s.Full {
+		return 0
+	}
+	return now.Add(min(s.Wait/2, trustFull)).UnixNano()
+}
+
+// Wait implements Gauge.
+func (r *Remote) Wait() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Status.Wait
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -73,6 +74,8 @@ func goldens() map[string][]byte {
 	compat.Prime = true
 	draining := status
 	draining.Draining = true
+	busy := status
+	busy.Idle, busy.Queued, busy.Rate, busy.Full, busy.Wait = 0, 500, 800, true, 625*time.Millisecond
 	opening := extended
 	opening.Flags, opening.Code = wire.Stream, 200
 	ending := extended
@@ -108,6 +111,7 @@ func goldens() map[string][]byte {
 		"status":          status.AppendTo(nil),
 		"status-prime":    compat.AppendTo(nil),
 		"status-draining": draining.AppendTo(nil),
+		"status-full":     busy.AppendTo(nil),
 		"status-stuck":    stuck.AppendTo(nil),
 	}
 }

@@ -171,10 +171,11 @@ func (c *StagesConfig) refuse(job *loopback.Job, err error) {
 	if errors.Is(err, proxy.ErrExpired) {
 		return
 	}
-	status, reason := proxy.Refusal(err)
+	told := proxy.RefusalOf(err)
 	info := job.Info
-	info.Code = uint16(status)
-	_ = tables(c.Tables).Answer(loopback.Answer{Info: info, Payload: httptext.NewError(status, because(&info, reason))}, nil)
+	info.Code = uint16(told.Status)
+	response := httptext.NewRefusal(told.Status, because(&info, told.Reason), told.Retry)
+	_ = tables(c.Tables).Answer(loopback.Answer{Info: info, Payload: response}, nil)
 }
 
 // because is what a client is told of a refusal.

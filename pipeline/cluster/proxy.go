@@ -130,8 +130,8 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 }
 
 // refusal is the text of an answer that a proxy makes.
-func refusal(info *wire.Info, status int, reason string) []byte {
-	return httptext.ErrorText(info, status, because(info, reason))
+func refusal(info *wire.Info, told proxy.Refusal) []byte {
+	return httptext.RefusalText(info, told.Status, because(info, told.Reason), told.Retry)
 }
 
 // forPrime makes a request fit for prime_server's parser, which aborts its
