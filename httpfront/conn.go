@@ -29,7 +29,7 @@ type conn struct {
 	front  *Front
 	number uint64     // in the registry
 	who    netip.Addr // for whom the registry counts it
-	client uint32     // hash of the client's address
+	client uint32     // hash of that
 
 	first       [firstRead]byte
 	buf         []byte   // what has come and nobody has read; may be a part of first
@@ -56,7 +56,8 @@ type conn struct {
 }
 
 func newConn(f *Front, nc net.Conn) *conn {
-	return &conn{Conn: nc, front: f, who: clientOf(nc.RemoteAddr()), client: hashClient(nc.RemoteAddr()), fresh: true}
+	who := clientOf(nc.RemoteAddr())
+	return &conn{Conn: nc, front: f, who: who, client: hashClient(who), fresh: true}
 }
 
 // changed is fasthttp's ConnState.

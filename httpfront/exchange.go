@@ -176,7 +176,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	info := p.Info()
 	info.Version = uint8(req.Minor)
 	info.KeepAlive, info.Close = req.Connection()
-	info.Client = x.conn.client
+	info.Client = x.client(route)
 	info.Priority = route.Priority
 	if x.head {
 		info.Flags |= wire.Head
