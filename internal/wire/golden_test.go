@@ -76,6 +76,8 @@ func goldens() map[string][]byte {
 	draining.Draining = true
 	busy := status
 	busy.Idle, busy.Queued, busy.Rate, busy.Full, busy.Wait = 0, 500, 800, true, 625*time.Millisecond
+	closing := draining
+	closing.Closing = true
 	opening := extended
 	opening.Flags, opening.Code = wire.Stream, 200
 	ending := extended
@@ -112,6 +114,7 @@ func goldens() map[string][]byte {
 		"status-prime":    compat.AppendTo(nil),
 		"status-draining": draining.AppendTo(nil),
 		"status-full":     busy.AppendTo(nil),
+		"status-closing":  closing.AppendTo(nil),
 		"status-stuck":    stuck.AppendTo(nil),
 	}
 }

@@ -36,6 +36,7 @@ type httpFlags struct {
 	clientHeader    string
 	live, ready     string
 	accessLog       string
+	tls             tlsFlags
 }
 
 func defaultHTTP() httpFlags {
@@ -68,6 +69,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.clientHeader, "client-header", "", "header `field` by which clients are told apart, for their turns; empty: by address")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
 	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
+	f.tls.add(flags)
 	flags.StringVar(&f.accessLog, "access-log", f.accessLog, "`file` for a line per answer, - for stdout; empty: none")
 }
 
@@ -78,6 +80,10 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
 	if err := f.check(); err != nil {
+		return httpfront.Config{}, loopback.TableConfig{}, err
+	}
+	encrypted, err := f.tls.config()
+	if err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
 	access, err := openAccessLog(f.accessLog, stdout)
@@ -93,6 +99,7 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 	}
 	return httpfront.Config{
 			Listen:         address,
+			TLS:            encrypted,
 			Timeout:        timeout,
 			HalfCloseGrace: grace,
 			MaxBody:        int(f.maxBody),
