@@ -63,6 +63,7 @@ func (p *Proxy) submit(jobs []*envelope, now time.Time) (refused []Refused) {
 			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}
+		p.arrived(&e.Job)
 		job, err := p.gatherer.Take(&e.Job, now)
 		if err != nil {
 			refused = append(refused, Refused{&e.Job, err})
