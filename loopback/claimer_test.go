@@ -1,6 +1,8 @@
 package loopback_test
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,28 +35,40 @@ func (s *site) bound() (publisher *loopback.Publisher, stop func()) {
 // holder is a process that holds jobs.
 type holder struct {
 	ears
-	held    []wire.Key
 	claimer *loopback.Claimer
-	asked   int
+	asked   atomic.Int64
+
+	mu   sync.Mutex // guards held
+	held []wire.Key
 }
 
 func (s *site) holder() *holder {
+	h, sender := s.idleHolder()
+	s.background(sender.Run)
+	return h
+}
+
+// idleHolder is one whose sender does not run yet.
+func (s *site) idleHolder() (*holder, *loopback.Sender) {
+	sender, err := loopback.NewSender([]loopback.FrontEndpoint{{Endpoint: "inproc://loopback"}}, s.options)
+	require.NoError(s.t, err)
 	h := &holder{ears: make(ears, 100_000)}
-	h.claimer = loopback.NewClaimer(s.senderOnly(), func(_ uint64, add func(wire.Key)) {
-		h.asked++
+	h.claimer = loopback.NewClaimer(sender, func(_ uint64, add func(wire.Key)) {
+		h.asked.Add(1)
+		h.mu.Lock()
+		defer h.mu.Unlock()
 		for _, key := range h.held {
 			add(key)
 		}
 	})
-	return h
+	return h, sender
 }
 
-func (s *site) senderOnly() *loopback.Sender {
-	sender, err := loopback.NewSender([]loopback.FrontEndpoint{{Endpoint: "inproc://loopback"}}, s.options)
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() {})
-	go func() { _ = sender.Run(s.t.Context()) }()
-	return sender
+// has gives the holder jobs.
+func (h *holder) has(keys ...wire.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = append(h.held, keys...)
 }
 
 // listen has a holder hear the front's interrupts.
@@ -79,7 +93,7 @@ func TestInterruptsThatAHolderMissedAreMadeUpFor(t *testing.T) {
 		stop := s.listen(h)
 		time.Sleep(time.Second)
 		gone, open := open(t, s.table, loopback.Ask{}), open(t, s.table, loopback.Ask{})
-		h.held = []wire.Key{gone.Info().Key(), open.Info().Key(), {Instance: 4711, ID: 1}}
+		h.has(gone.Info().Key(), open.Info().Key(), wire.Key{Instance: 4711, ID: 1})
 		stop()
 		publisher.Interrupt(gone.Info().Key())
 		gone.Abandon(loopback.ErrGone)
@@ -102,7 +116,7 @@ func TestJobsAreClaimedOnceBothConnectionsAreThere(t *testing.T) {
 				require.NoError(t, err)
 				c.Grant(p)
 				h := s.holder()
-				h.held = []wire.Key{{Instance: s.table.Instance(), ID: 1}}
+				h.has(wire.Key{Instance: s.table.Instance(), ID: 1})
 				s.listen(h)
 				run := []func(){func() { s.background(p.Run) }, func() { s.background(c.Run) }}
 				if first == "loopback" {
@@ -129,7 +143,7 @@ func TestAHolderClaimsWhatItHasAndWhatArrives(t *testing.T) {
 		h.claimer.Arrived(key(1))
 		assert.Empty(t, h.heard(), "nobody wants to know")
 		for id := range uint32(3*wire.MaxClaimed/2 + 1) {
-			h.held = append(h.held, key(1000+id))
+			h.has(key(1000 + id))
 		}
 		publisher.RollCall(1, 500*time.Millisecond)
 		assert.Len(t, h.heard(), len(h.held), "claimed by several messages, and all unknown to the front")
@@ -146,9 +160,8 @@ func TestAHolderClaimsWhatItHasAndWhatArrives(t *testing.T) {
 // Answers that have not left are held by whoever sends them.
 func TestAnswersThatHaveNotLeftAreClaimed(t *testing.T) {
 	inSynctest(t, func(t *testing.T, s *site) {
-		sender := s.senderOnly()
-		h := &holder{ears: make(ears, 100)}
-		h.claimer = loopback.NewClaimer(sender, func(uint64, func(wire.Key)) {})
+		h, sender := s.idleHolder()
+		s.background(sender.Run)
 		info := wire.Info{ID: 5}
 		info.Extend()
 		info.Instance = s.table.Instance()
@@ -190,15 +203,15 @@ func TestFrontsAndClaimersAreBounded(t *testing.T) {
 		h := s.holder()
 		s.listen(h)
 		time.Sleep(time.Second)
-		before := h.asked
+		before := h.asked.Load()
 		for range 1000 {
 			h.claimer.RollCall(wire.RollCall{Front: s.table.Instance()})
 		}
-		assert.LessOrEqual(t, h.asked-before, 20, "one front has a holder look that often in a second")
+		assert.LessOrEqual(t, h.asked.Load()-before, int64(20), "one front has a holder look that often in a second")
 		for front := range uint64(1000) {
 			h.claimer.RollCall(wire.RollCall{Front: 1 + front, Window: time.Hour})
 		}
-		assert.LessOrEqual(t, h.asked-before, 84)
+		assert.LessOrEqual(t, h.asked.Load()-before, int64(84))
 
 		synctest.Wait()
 		h.heard()
