@@ -21,7 +21,7 @@ type Remote struct {
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 	leads []Losable        // where its jobs may come to
 
-	draining atomic.Bool // what the last status said
+	draining atomic.Bool // what the last status said; it ends before up is set
 
 	mu     sync.Mutex // guards the fields below, and changes of up
 	state  RemoteState
@@ -100,12 +100,9 @@ func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
 
 // Submit implements Stage. A job that gets lost with its connection is not sent
 // again: it might be done twice. A front's table decides about those of its own.
-// The error is that of transport.Dialer.Send, or,
-// for a front, ErrStageDraining.
+// While the proxy is about to end, or away, they wait for its successor. The error
+// is that of transport.Dialer.Send.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
-	if r.table != nil && r.draining.Load() {
-		return ErrStageDraining
-	}
 	if sent != nil || r.table == nil {
 		return r.send(&job.Info, job.Payload.Frames(), sent)
 	}
@@ -116,14 +113,15 @@ func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
 	return r.sendOpen(job)
 }
 
-// hold keeps a front's job if the proxy is away, and reports whether it was.
+// hold keeps a front's job if the proxy is away or drains, and reports whether it
+// did.
 func (r *Remote) hold(job *Job) (held bool, err error) {
-	if r.up.Load() {
+	if r.up.Load() && !r.draining.Load() {
 		return false, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.up.Load() || r.ending {
+	if r.up.Load() && !r.draining.Load() || r.ending {
 		return false, nil
 	}
 	dropped, ok := r.waits.add(job, r.isOpen)
@@ -216,6 +214,7 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 		r.prime = true
 	}
 	r.release(!r.state.Butterfly)
+	r.draining.Store(false)
 	r.up.Store(true)
 }
 
@@ -224,7 +223,6 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.mu.Lock()
 	r.up.Store(false)
 	r.state = RemoteState{}
-	r.draining.Store(false)
 	r.mu.Unlock()
 	if r.table != nil {
 		r.table.StageLost(r, time.Now())
@@ -232,8 +230,9 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 }
 
 // Receive implements transport.Handler: butterfly's proxies tell their status,
-// and whatever else comes is not for us.
-func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
+// and whatever else comes is not for us. One that closes gets no more, and is
+// told so by the end of what we write: then it has all that we sent.
+func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 	for _, m := range batch {
 		if len(m) != 1 {
 			continue
@@ -245,7 +244,11 @@ func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
 		r.mu.Lock()
 		r.state.Status, r.state.Told = s, time.Now()
 		r.prime = s.Prime
-		r.draining.Store(s.Draining)
+		r.draining.Store(s.Draining || s.Closing)
+		if s.Closing {
+			r.up.Store(false)
+			p.Finish()
+		}
 		r.mu.Unlock()
 	}
 }

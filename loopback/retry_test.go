@@ -25,7 +25,7 @@ type outlet struct {
 
 func (o *outlet) Submit(job *loopback.Job, _ transport.Notifier) error {
 	if o.full {
-		return loopback.ErrStageDraining
+		return transport.ErrClosed
 	}
 	o.table.Submitted(job, o, *o.now)
 	o.jobs = append(o.jobs, job)

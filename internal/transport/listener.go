@@ -92,10 +92,14 @@ func (l *Listener) Run(ctx context.Context) error {
 	defer stop()
 	var conns sync.WaitGroup
 	l.accept(&conns)
-	l.Close()
+	<-l.done
 	conns.Wait()
 	return nil
 }
+
+// Refuse takes no more connections and releases the endpoint, for a successor. The
+// peers stay until Close, or the end of Run's context.
+func (l *Listener) Refuse() { _ = l.socket.Close() }
 
 // Close releases the endpoint and disconnects all peers at once. It does not
 // wait: Run does. It may be called more than once, and before Run.
