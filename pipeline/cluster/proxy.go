@@ -139,6 +139,8 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
 	}
+	var claims *loopback.Claimer
+	c.Arrived = func(key wire.Key) { claims.Arrived(key) }
 	p := &Proxy{life: newLifetime()}
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
@@ -149,7 +151,10 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if p.proxy, err = proxy.New(c); err != nil {
 		return nil, err
 	}
-	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy)
+	if len(cfg.Fronts) > 0 {
+		claims = loopback.NewClaimer(p.back, p.proxy.Held)
+	}
+	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims)
 	return p, err
 }
 
