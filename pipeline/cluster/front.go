@@ -71,6 +71,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	}
 	return newFront(cfg, stages, func(f *Front, http *httpfront.Config) {
 		http.Stage, http.Compat = f.stages[0], f.stages[0].Prime
+		f.link(func(from, _ *remoteStage) bool { return from == f.stages[0] })
 	})
 }
 
@@ -107,6 +108,20 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 	route(f, &cfg.HTTP)
 	f.http, err = httpfront.New(cfg.HTTP)
 	return f, err
+}
+
+// link tells each stage where its jobs may come to: leads says whether those of
+// one stage may come to another.
+func (f *Front) link(leads func(from, to *remoteStage) bool) {
+	for _, from := range f.stages {
+		var others []loopback.Losable
+		for _, to := range f.stages {
+			if to != from && leads(from, to) {
+				others = append(others, to.Remote)
+			}
+		}
+		from.LeadsTo(others...)
+	}
 }
 
 // jobQueue returns the bounds of what waits for the proxy: at least those of the

@@ -127,6 +127,7 @@ func (s *Service) Front(name string) (*Front, error) {
 		stages = append(stages, stageAt{st.Name, st.Upstream.Connect})
 	}
 	return newFront(cfg, stages, func(front *Front, http *httpfront.Config) {
+		front.link(func(from, to *remoteStage) bool { return slices.Contains(behind(s.graph, from.name), to.name) })
 		http.Route = newRouting(s.graph, func(name string) (loopback.Stage, func() bool) {
 			for _, r := range front.stages {
 				if r.name == name {
@@ -175,6 +176,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxConnsPerClient:  f.MaxConnsPerClient,
 		MaxRequestsPerConn: f.MaxRequestsPerConn,
 		DrainDelay:         f.DrainDelay,
+		ClientHeader:       f.ClientHeader,
 	}
 	if drain := cmp.Or(f.DrainTimeout, defaultDrain); f.DrainDelay >= drain*3/4 {
 		return c, fmt.Errorf("cluster: drain_delay of front %q, %v, leaves no time to finish: want less than three quarters of drain_timeout, which is %v", f.Name, f.DrainDelay, drain)
@@ -192,7 +194,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 // table bounds a front's open requests. Fronts bear their names only where
 // there are several: C++ workers of one front need none.
 func (s *Service) table(f *graph.Front) loopback.TableConfig {
-	c := loopback.TableConfig{MaxPending: f.MaxPending, MaxPendingBytes: int64(f.MaxPendingBytes), StreamWindow: int64(f.StreamWindow)}
+	c := loopback.TableConfig{MaxPending: f.MaxPending, MaxPendingBytes: int64(f.MaxPendingBytes), StreamWindow: int64(f.StreamWindow), ProxyGrace: f.ProxyGrace}
 	if len(s.graph.Fronts) > 1 {
 		c.FrontName = f.Name
 	}
@@ -218,6 +220,8 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Weights:       s.weights(),
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
+		Admission:     admissions[st.Admission],
+		NoWorkers:     noWorkers[st.NoWorkers],
 		Timeout:       st.Timeout,
 		Repeat:        stageRepeats[st.Repeat],
 		Attempts:      st.Attempts,
@@ -230,6 +234,16 @@ var stageRepeats = map[graph.Repeat]Repeat{
 	graph.RepeatSafe:   RepeatSafe,
 	graph.RepeatAlways: RepeatAlways,
 	graph.RepeatNever:  RepeatNever,
+}
+
+var admissions = map[graph.Admission]Admission{
+	graph.AdmitQueue:    AdmitQueue,
+	graph.AdmitDeadline: AdmitDeadline,
+}
+
+var noWorkers = map[graph.NoWorkers]NoWorkers{
+	graph.NoWorkersWait:   NoWorkersWait,
+	graph.NoWorkersRefuse: NoWorkersRefuse,
 }
 
 func (s *Service) stageNames() []string {
