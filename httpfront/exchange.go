@@ -51,8 +51,8 @@ func (x *exchange) end() {
 	if x.unread || !x.skip() {
 		x.hurry()
 	}
-	if x.front.draining.Load() {
-		x.ctx.SetConnectionClose()
+	if x.front.draining.Load() || x.conn.asked == uint64(x.front.cfg.MaxRequestsPerConn) {
+		x.hurry()
 	}
 	if x.front.access != nil && !x.streams {
 		x.front.access.note(x, len(x.ctx.Response.Body()))
