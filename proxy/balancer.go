@@ -101,6 +101,7 @@ type Balancer struct {
 	held  int    // slots that hold a job
 	stuck int    // slots whose job was taken back
 	done  uint64 // jobs that ended with a beat
+	count counts
 }
 
 // NewBalancer returns a Balancer without jobs and slots.
@@ -187,6 +188,7 @@ func (b *Balancer) Submit(job *loopback.Job) error {
 		return err
 	}
 	job.Info.Attempt = 0
+	b.count.entered++
 	b.queue.push(job)
 	return nil
 }
@@ -212,13 +214,17 @@ func (b *Balancer) Requeue(job *loopback.Job) { b.queue.pushFront(job) }
 
 // Next takes the next assignment while both a job and an idle slot exist. Jobs
 // whose deadline has passed at now come out without a slot. The zero time is
-// before all deadlines: a caller that knows of none need not ask the clock.
+// before all deadlines: a caller that knows of none, and of an idle slot, need
+// not ask the clock.
 func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 	if len(b.queue.crowds.ready) > 0 {
 		b.queue.admit()
 	}
 	if b.queue.first == nil {
 		return Assignment{}, false
+	}
+	if !now.IsZero() {
+		b.queue.now = now.UnixMicro()
 	}
 	if b.idle.first == nil {
 		b.queue.settle()
@@ -228,6 +234,7 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 	if e.deadline != 0 && e.late(now.UnixMicro()) {
 		return Assignment{Job: b.queue.drop(e)}, true
 	}
+	b.count.wait(e, b.queue.now)
 	s := b.pick(e.job)
 	b.idle.remove(s)
 	s.idle = false
