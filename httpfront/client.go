@@ -23,6 +23,7 @@ func (c *conn) await(p *loopback.Pending) {
 	defer c.mu.Unlock()
 	c.pending = p
 	c.waits++
+	c.lookAhead()
 	c.consider()
 }
 
@@ -30,12 +31,13 @@ func (c *conn) await(p *loopback.Pending) {
 // more, and may be released.
 func (c *conn) settled() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.pending = nil
 	if c.grace != nil {
 		c.grace.Stop()
 		c.grace = nil
 	}
+	c.mu.Unlock()
+	c.stopAhead()
 }
 
 // notice is told by the watcher that the client leaves, possibly more than

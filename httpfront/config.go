@@ -49,6 +49,9 @@ type Config struct {
 	// *StatusError is what the client gets; any other error is a 500.
 	Route func(*httptext.Request) (Route, error)
 
+	// TLS encrypts all connections; nil: none. Its files are read by Run.
+	TLS *TLS
+
 	// LivePath answers 200 to GET and HEAD as long as the process serves
 	// (liveness); "" is no such path.
 	LivePath string
@@ -206,6 +209,10 @@ func (c *Config) Validate() error {
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
 	bad(c.MaxConnsPerClient < 0, "MaxConnsPerClient", "is negative")
 	bad(c.MaxRequestsPerConn < 0, "MaxRequestsPerConn", "is negative")
+	if c.TLS != nil {
+		wrong := c.TLS.validate()
+		bad(wrong != "", "TLS", wrong)
+	}
 	return errors.Join(errs...)
 }
 

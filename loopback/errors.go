@@ -15,9 +15,6 @@ var (
 	ErrGone = errors.New("loopback: the client left")
 	// ErrLost: the job may not have reached its stage.
 	ErrLost = errors.New("loopback: the job was lost on its way to the stage")
-	// ErrStageDraining: the stage's proxy is about to end and takes no jobs of
-	// fronts; its successor will.
-	ErrStageDraining = errors.New("loopback: the stage is draining")
 	// ErrClosed: the table was stopped hard.
 	ErrClosed = errors.New("loopback: the table is closed")
 	// ErrDraining: the table takes no new requests.

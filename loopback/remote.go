@@ -19,7 +19,7 @@ type Remote struct {
 	table *Table           // told of jobs that got lost; nil in workers
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 
-	draining atomic.Bool // what the last status said
+	draining atomic.Bool // what the last status said; it ends before up is set
 
 	mu     sync.Mutex // guards the fields below, and changes of up
 	state  RemoteState
@@ -74,12 +74,9 @@ func (r *Remote) Run(ctx context.Context) error {
 func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
 
 // Submit implements Stage. A job that gets lost with its connection is not sent
-// again: it might be done twice. The error is that of transport.Dialer.Send, or,
-// for a front, ErrStageDraining.
+// again: it might be done twice. While the proxy is about to end, or away, a job
+// waits for its successor. The error is that of transport.Dialer.Send.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
-	if r.table != nil && r.draining.Load() {
-		return ErrStageDraining
-	}
 	if sent != nil || r.table == nil {
 		return r.send(&job.Info, job.Payload.Frames(), sent)
 	}
@@ -89,14 +86,15 @@ func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
 	return r.sendOpen(job)
 }
 
-// hold keeps a front's job if the proxy is away, and reports whether it was.
+// hold keeps a front's job if the proxy is away or drains, and reports whether it
+// did.
 func (r *Remote) hold(job *Job) (held bool, err error) {
-	if r.up.Load() {
+	if r.up.Load() && !r.draining.Load() {
 		return false, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.up.Load() || r.ending {
+	if r.up.Load() && !r.draining.Load() || r.ending {
 		return false, nil
 	}
 	dropped, ok := r.waits.add(job, r.isOpen)
@@ -182,6 +180,7 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 		r.prime = true
 	}
 	r.release(!r.state.Butterfly)
+	r.draining.Store(false)
 	r.up.Store(true)
 }
 
@@ -191,12 +190,12 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	defer r.mu.Unlock()
 	r.up.Store(false)
 	r.state = RemoteState{}
-	r.draining.Store(false)
 }
 
 // Receive implements transport.Handler: butterfly's proxies tell their status,
-// and whatever else comes is not for us.
-func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
+// and whatever else comes is not for us. One that closes gets no more, and is
+// told so by the end of what we write: then it has all that we sent.
+func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 	for _, m := range batch {
 		if len(m) != 1 {
 			continue
@@ -208,7 +207,11 @@ func (r *Remote) Receive(_ *transport.Peer, batch []transport.Message) {
 		r.mu.Lock()
 		r.state.Status, r.state.Told = s, time.Now()
 		r.prime = s.Prime
-		r.draining.Store(s.Draining)
+		r.draining.Store(s.Draining || s.Closing)
+		if s.Closing {
+			r.up.Store(false)
+			p.Finish()
+		}
 		r.mu.Unlock()
 	}
 }

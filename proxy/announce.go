@@ -53,6 +53,6 @@ func (a *audience) tell(now time.Time, s wire.Status) {
 // differ reports whether a change is worth telling at once: what decides on
 // readiness and admission, not every job that comes and goes.
 func differ(a, b wire.Status) bool {
-	return a.Prime != b.Prime || a.Draining != b.Draining || a.Workers != b.Workers || a.Slots != b.Slots ||
+	return a.Prime != b.Prime || a.Draining != b.Draining || a.Closing != b.Closing || a.Workers != b.Workers || a.Slots != b.Slots ||
 		(a.Idle == 0) != (b.Idle == 0) || (a.Queued == 0) != (b.Queued == 0) || !slices.Equal(a.Stuck, b.Stuck)
 }

@@ -233,7 +233,7 @@ func (w *world) submit(r *request, info *wire.Info) {
 		if err != nil {
 			panic(err)
 		}
-		w.proxy.refuseAll(w.proxy.submit([]*envelope{e}, w.now))
+		w.proxy.refuseAll(w.proxy.submit([]*envelope{e}, true, w.now))
 	})
 }
 

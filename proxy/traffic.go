@@ -45,7 +45,7 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.refused.note(err)
 		}
 	}
-	p.refuseAll(p.submit(jobs, time.Now()))
+	p.refuseAll(p.submit(jobs, peer.Instance() != 0, time.Now()))
 }
 
 // Refused is a job that no worker gets, and why.
@@ -55,13 +55,15 @@ type Refused struct {
 }
 
 // submit queues jobs and assigns them at once where slots are idle, so that
-// the queue's bounds are compared with what really waits.
-func (p *Proxy) submit(jobs []*envelope, now time.Time) (refused []Refused) {
+// the queue's bounds are compared with what really waits. A proxy that drains takes
+// no new requests of fronts, but of those that know of it, since their last jobs
+// are on their way.
+func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused []Refused) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range jobs {
 		p.came++
-		if p.over || p.draining && e.Info.Hops == 0 {
+		if p.over || p.draining && !informed && e.Info.Hops == 0 {
 			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}

@@ -73,6 +73,8 @@ func goldens() map[string][]byte {
 	compat.Prime = true
 	draining := status
 	draining.Draining = true
+	closing := draining
+	closing.Closing = true
 	opening := extended
 	opening.Flags, opening.Code = wire.Stream, 200
 	ending := extended
@@ -108,6 +110,7 @@ func goldens() map[string][]byte {
 		"status":          status.AppendTo(nil),
 		"status-prime":    compat.AppendTo(nil),
 		"status-draining": draining.AppendTo(nil),
+		"status-closing":  closing.AppendTo(nil),
 		"status-stuck":    stuck.AppendTo(nil),
 	}
 }

@@ -8,12 +8,13 @@ import (
 // Status is what a proxy tells a butterfly front about its stage: one frame,
 // on the connection on which the front sends its jobs.
 //
-//	0 magic "BFLS"  4 version=1  5 flags (bit 0: prime_server workers, bit 1: draining)  6 reserved u16
+//	0 magic "BFLS"  4 version=1  5 flags (bit 0: prime_server workers, bit 1: draining, bit 2: closing)  6 reserved u16
 //	8 workers u32   12 slots u32   16 idle u32   20 queued u32   24 rate u32   28 parts u32
 //	32 stuck workers u32           36 their instances, u64 each
 type Status struct {
 	Prime    bool   // some worker is prime_server's: its methods and text only
 	Draining bool   // the proxy is about to end: fronts keep their jobs
+	Closing  bool   // it takes no more: everybody keeps their jobs, and ends the connection
 	Workers  uint32 // connections of workers
 	Slots    uint32 // slots that have said that they are idle at least once
 	Idle     uint32
@@ -35,6 +36,7 @@ const (
 	statusStuck   = 36 // where the instances of stuck workers begin
 	statusPrime   = 1
 	statusDrains  = 2
+	statusCloses  = 4
 )
 
 // ParseStatus decodes a status frame.
@@ -51,6 +53,7 @@ func ParseStatus(b []byte) (Status, error) {
 	status := Status{
 		Prime:    b[5]&statusPrime != 0,
 		Draining: b[5]&statusDrains != 0,
+		Closing:  b[5]&statusCloses != 0,
 		Workers:  le.Uint32(b[8:]),
 		Slots:    le.Uint32(b[12:]),
 		Idle:     le.Uint32(b[16:]),
@@ -81,6 +84,9 @@ func (s *Status) AppendTo(dst []byte) []byte {
 	}
 	if s.Draining {
 		flags |= statusDrains
+	}
+	if s.Closing {
+		flags |= statusCloses
 	}
 	le := binary.LittleEndian
 	dst = append(dst, magicStatus...)

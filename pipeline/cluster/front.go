@@ -211,6 +211,9 @@ func (f *Front) Ready() <-chan struct{} { return f.http.Ready() }
 // Addr returns the address listened on, or nil before Ready.
 func (f *Front) Addr() net.Addr { return f.http.Addr() }
 
+// URL returns where the front serves; only after Ready.
+func (f *Front) URL() string { return f.http.URL() }
+
 // Endpoints returns the bound loopback and interrupt endpoints; only after Ready.
 func (f *Front) Endpoints() (loopback, interrupt string) {
 	return f.collector.Endpoint(), f.publisher.Endpoint()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"time"
 
@@ -106,14 +105,14 @@ func announce(ctx context.Context, p listening, say func()) error {
 type announced struct {
 	front interface {
 		listening
-		Addr() net.Addr
+		URL() string
 	}
 	log *slog.Logger
 }
 
 // Run implements Part.
 func (a announced) Run(ctx context.Context) error {
-	return announce(ctx, a.front, func() { a.log.Info("serving", "url", "http://"+a.front.Addr().String()) })
+	return announce(ctx, a.front, func() { a.log.Info("serving", "url", a.front.URL()) })
 }
 
 // Shutdown implements Part.

@@ -157,6 +157,7 @@ const defaultDrain = 28 * time.Second
 func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 	c := httpfront.Config{
 		Listen:         f.Listen,
+		TLS:            frontTLS(&f.TLS),
 		LivePath:       f.Live,
 		ReadyPath:      f.Ready,
 		Timeout:        f.Timeout,

@@ -77,6 +77,9 @@ func (w *Whole) Ready() <-chan struct{} { return w.front.Ready() }
 // Addr returns the address listened on, or nil before Ready.
 func (w *Whole) Addr() net.Addr { return w.front.Addr() }
 
+// URL returns where the front serves; only after Ready.
+func (w *Whole) URL() string { return w.front.URL() }
+
 // Shutdown accepts no new requests, answers those accepted, lets the stages
 // finish, and waits until Run has returned, or ctx ends. Cancel Run's context for
 // the hard stop.

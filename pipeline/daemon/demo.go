@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -69,12 +68,12 @@ func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io
 // server is a part that serves HTTP.
 type server interface {
 	Ready() <-chan struct{}
-	Addr() net.Addr
+	URL() string
 }
 
 // announce logs where s serves once it does, unless it is stopped before.
 func announce(s server, log *slog.Logger) (stop func()) {
-	return once(s.Ready(), func() { log.Info("serving", "url", "http://"+s.Addr().String()) })
+	return once(s.Ready(), func() { log.Info("serving", "url", s.URL()) })
 }
 
 // once calls f when ready is closed, unless it is stopped before. stop waits

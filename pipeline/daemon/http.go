@@ -35,6 +35,7 @@ type httpFlags struct {
 	drainDelay      time.Duration
 	live, ready     string
 	accessLog       string
+	tls             tlsFlags
 }
 
 func defaultHTTP() httpFlags {
@@ -66,6 +67,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer; negative: for ever")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
 	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
+	f.tls.add(flags)
 	flags.StringVar(&f.accessLog, "access-log", f.accessLog, "`file` for a line per answer, - for stdout; empty: none")
 }
 
@@ -76,6 +78,10 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
 	if err := f.check(); err != nil {
+		return httpfront.Config{}, loopback.TableConfig{}, err
+	}
+	encrypted, err := f.tls.config()
+	if err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
 	access, err := openAccessLog(f.accessLog, stdout)
@@ -91,6 +97,7 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 	}
 	return httpfront.Config{
 			Listen:         address,
+			TLS:            encrypted,
 			Timeout:        timeout,
 			HalfCloseGrace: grace,
 			MaxBody:        int(f.maxBody),

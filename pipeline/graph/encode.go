@@ -65,6 +65,7 @@ func (e *encoder) fronts(file mapping, fronts []Front) {
 func (e *encoder) front(m mapping, f *Front) {
 	e.at = f.Position
 	m.text("listen", f.Listen)
+	m.tls(&f.TLS)
 	m.endpoint("loopback", f.Loopback)
 	m.endpoint("interrupt", f.Interrupt)
 	m.duration("timeout", f.Timeout)
@@ -217,6 +218,20 @@ func (m mapping) list(key string, items []string) {
 	list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
 	for i, item := range items {
 		list.Content = append(list.Content, m.scalar(fmt.Sprintf("%s[%d]", key, i), item))
+	}
+	m.add(key, list)
+}
+
+// mappings adds a list of mappings.
+func (m mapping) mappings(key string, n int, write func(i int, m mapping)) {
+	if n == 0 {
+		return
+	}
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for i := range n {
+		item := newMapping(m.e, join(m.path, fmt.Sprintf("%s[%d]", key, i)))
+		write(i, item)
+		list.Content = append(list.Content, item.node)
 	}
 	m.add(key, list)
 }

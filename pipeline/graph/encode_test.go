@@ -19,6 +19,8 @@ func full() *graph.Graph {
 	return &graph.Graph{
 		Fronts: []graph.Front{{
 			Name: "east", Listen: ":8002",
+			TLS: graph.FrontTLS{Certificate: graph.Certificate{Cert: "a.pem", Key: "a$.key"}, SNI: []graph.Certificate{{Cert: "b", Key: "b"}},
+				ClientCA: "1", ClientAuth: graph.ClientAuthOptional, MinVersion: graph.TLS13},
 			Loopback:  graph.Endpoint{Bind: "tcp://*:7101", Connect: "tcp://east:7101"},
 			Interrupt: graph.Endpoint{Bind: "ipc:///run/x/${int}", Connect: "ipc:///run/x/${int}"},
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,

@@ -36,6 +36,8 @@ type Front struct {
 	// Listen is the address for HTTP as host:port, with an empty host for
 	// every address. Load fills in DefaultListen.
 	Listen string
+	// TLS is how HTTP is encrypted.
+	TLS FrontTLS
 	// Loopback is where answers come in, Interrupt where workers and proxies
 	// hear of clients that left.
 	Loopback, Interrupt Endpoint

@@ -12,6 +12,8 @@ func frontKeys() []key[Front] {
 	return []key[Front]{
 		field("listen", address(), func(f *Front) *string { return &f.Listen }, DefaultListen,
 			"address for HTTP, host:port; :port is every address"),
+		field("tls", mappingOf("tls", tlsKeys), func(f *Front) *FrontTLS { return &f.TLS }, "",
+			"certificate by which HTTP is encrypted; absent: it is not"),
 		field("loopback", endpoints(), func(f *Front) *Endpoint { return &f.Loopback }, "",
 			"endpoint where answers come in"),
 		field("interrupt", endpoints(), func(f *Front) *Endpoint { return &f.Interrupt }, "",

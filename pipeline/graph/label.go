@@ -18,7 +18,7 @@ func (f *Front) label() string {
 
 // lines says where a front is.
 func (f *Front) lines() []string {
-	lines := []string{"http://" + f.Listen}
+	lines := []string{f.Scheme() + "://" + f.Listen}
 	for _, e := range [...]struct {
 		name string
 		at   Endpoint
