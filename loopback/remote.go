@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type Remote struct {
 	line
 	table *Table           // told of jobs that got lost; nil in workers
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
+	leads []Losable        // where its jobs may come to
 
 	draining atomic.Bool // what the last status said; it ends before up is set
 
@@ -47,7 +49,30 @@ func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, err
 	if err := r.dial(endpoint, o, r); err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
 	}
+	if table != nil {
+		table.Watch(r)
+	}
 	return r, nil
+}
+
+// LeadsTo says that jobs submitted here may come to these stages, too. Call it
+// before Run.
+func (r *Remote) LeadsTo(others ...Losable) { r.leads = others }
+
+// Leads implements Losable.
+func (r *Remote) Leads(to Losable) bool { return to == Losable(r) || slices.Contains(r.leads, to) }
+
+// Held implements Losable: it calls add with the keys of a front's jobs that have
+// not reached the kernel.
+func (r *Remote) Held(front uint64, add func(wire.Key)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, job := range r.waits.jobs {
+		if key := job.Info.Key(); key.Instance == front {
+			add(key)
+		}
+	}
+	r.away.held(front, add)
 }
 
 // FitForPrime has f look at jobs that waited when the proxy that comes is
@@ -74,12 +99,14 @@ func (r *Remote) Run(ctx context.Context) error {
 func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
 
 // Submit implements Stage. A job that gets lost with its connection is not sent
-// again: it might be done twice. While the proxy is about to end, or away, a job
-// waits for its successor. The error is that of transport.Dialer.Send.
+// again: it might be done twice. A front's table decides about those of its own.
+// While the proxy is about to end, or away, they wait for its successor. The error
+// is that of transport.Dialer.Send.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
 	if sent != nil || r.table == nil {
 		return r.send(&job.Info, job.Payload.Frames(), sent)
 	}
+	r.table.Submitted(job, r, time.Now())
 	if held, err := r.hold(job); held || err != nil {
 		return err
 	}
@@ -129,13 +156,15 @@ func (r *Remote) release(prime bool) {
 
 func (r *Remote) sendLate(job *Job, prime bool) {
 	if prime && r.fit != nil {
-		if err := r.fit(job); err != nil {
+		fit := *job // the table has it, too, and shows it to others
+		if err := r.fit(&fit); err != nil {
 			r.table.fail(&job.Info, err)
 			return
 		}
+		job = &fit
 	}
 	if r.sendOpen(job) != nil { // what waits here fits the queue, if that was empty
-		r.table.Lost(&job.Info)
+		r.table.fail(&job.Info, ErrLost)
 	}
 }
 
@@ -146,9 +175,14 @@ type onItsWay struct {
 }
 
 // Sent implements transport.Notifier. A job that waits for the proxy to come
-// back is not lost: it has until its deadline.
+// back is not lost: it has until its deadline. Nor is it known to be lost that was
+// being written when the connection ended: it may have arrived, and somebody may
+// claim it.
 func (o *onItsWay) Sent(err error) {
-	if err != nil && !errors.Is(err, transport.ErrWaiting) {
+	switch {
+	case err == nil, errors.Is(err, transport.ErrWaiting):
+	case o.table.recovers() && !errors.Is(err, transport.ErrClosed):
+	default:
 		o.table.Lost(&o.info)
 	}
 }
@@ -187,9 +221,12 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 // PeerDown implements transport.Handler.
 func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.up.Store(false)
 	r.state = RemoteState{}
+	r.mu.Unlock()
+	if r.table != nil {
+		r.table.StageLost(r, time.Now())
+	}
 }
 
 // Receive implements transport.Handler: butterfly's proxies tell their status,

@@ -26,6 +26,7 @@ type link struct {
 	options  transport.Options
 	instance uint64
 	refuse   func(job *loopback.Job, status int, reason string)
+	arrived  func(wire.Key) // nil: nobody wants to know
 	log      *slog.Logger
 	warn     rate.Sometimes
 	conns    []*linkConn
@@ -231,6 +232,10 @@ func (c *linkConn) take(m transport.Message) error {
 	}
 	payload := wire.Frames(m[1:])
 	job := &loopback.Job{Info: info, Payload: payload, Size: payload.Size()}
+	key := info.Key() // the job is its slot's in a moment
+	if c.link.arrived != nil {
+		defer c.link.arrived(key)
+	}
 	if !c.link.place(c, &info).give(job) {
 		c.link.refuse(job, 503, "the worker has no place for the job")
 		return fmt.Errorf("pipeline: the proxy sent more jobs than slots are idle")
@@ -255,6 +260,20 @@ func (l *link) place(c *linkConn, i *wire.Info) *place {
 		}
 	}
 	return l.places[0]
+}
+
+// held calls add with the keys of the jobs that slots have.
+func (l *link) held(add func(wire.Key)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.places {
+		for _, key := range p.waiting[:p.given] {
+			add(key)
+		}
+		if p.state == working || p.state == holding {
+			add(p.done) // before the first job it is nobody's
+		}
+	}
 }
 
 // withdrawn takes the proxy's receipt: no job is on its way to the slot.

@@ -112,8 +112,19 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool)
+	claims := loopback.NewClaimer(w.back, w.held)
+	w.link.arrived = claims.Arrived
+	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool, claims)
 	return err
+}
+
+// held calls add with the keys of a front's jobs that are here: in slots, and on
+// their way to next stages.
+func (w *Worker) held(front uint64, add func(wire.Key)) {
+	w.link.held(add)
+	for _, n := range w.next {
+		n.Held(front, add)
+	}
 }
 
 // refuse answers a job that cannot be done here.

@@ -42,6 +42,9 @@ type Config struct {
 	// prime_server worker, which some requests would kill: it returns the same
 	// text, another, or an error that is an ErrUnfit. Nil: texts go as they are.
 	ForPrime func(text []byte) ([]byte, error)
+	// Arrived is told the key of every job that comes, of which Held tells from then
+	// on; nil: nobody is. It must not block, nor call the Proxy.
+	Arrived func(wire.Key)
 	// Logger; nil: nothing is logged.
 	Logger *slog.Logger
 }

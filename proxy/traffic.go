@@ -67,6 +67,7 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}
+		p.arrived(&e.Job)
 		job, err := p.gatherer.Take(&e.Job, now)
 		if err != nil {
 			refused = append(refused, Refused{&e.Job, err})

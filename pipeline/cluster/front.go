@@ -76,6 +76,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	return newFront(cfg, cfg.Table.FrontName, stages, func(f *Front, http *httpfront.Config) {
 		http.Stage, http.Compat = f.stages[0], f.stages[0].Prime
 		http.Served = f.answers.of(cfg.Metrics, f.stages[0].label())
+		f.link(func(from, _ *remoteStage) bool { return from == f.stages[0] })
 	})
 }
 
@@ -128,6 +129,20 @@ func (f *Front) measure(name string, m *Metrics) error {
 			{"upstream", f.upstreams()}, {"loopback", f.collector.Sockets()}, {"interrupt", f.publisher.Sockets()},
 		}
 	})
+}
+
+// link tells each stage where its jobs may come to: leads says whether those of
+// one stage may come to another.
+func (f *Front) link(leads func(from, to *remoteStage) bool) {
+	for _, from := range f.stages {
+		var others []loopback.Losable
+		for _, to := range f.stages {
+			if to != from && leads(from, to) {
+				others = append(others, to.Remote)
+			}
+		}
+		from.LeadsTo(others...)
+	}
 }
 
 // jobQueue returns the bounds of what waits for the proxy: at least those of the

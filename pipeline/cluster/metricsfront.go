@@ -87,6 +87,8 @@ func frontMetrics() []metrics.Metric[frontReading] {
 			func(r *frontReading) float64 { return float64(r.http.Conns) }),
 		one("butterfly_front_connections_total", metrics.Counter, "Connections of clients that were accepted.",
 			func(r *frontReading) float64 { return float64(r.http.Accepted) }),
+		one("butterfly_front_jobs_repeated_total", metrics.Counter, "Jobs submitted again after they got lost on their way, or with their proxy.",
+			func(r *frontReading) float64 { return float64(r.requests.Retried) }),
 		one("butterfly_front_late_answers_total", metrics.Counter, "Answers, and parts of them, for requests that had ended.",
 			func(r *frontReading) float64 { return float64(r.requests.Late) }),
 	}

@@ -117,6 +117,8 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
 	}
+	var claims *loopback.Claimer
+	c.Arrived = func(key wire.Key) { claims.Arrived(key) }
 	p := &Proxy{life: newLifetime()}
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
@@ -127,7 +129,10 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if p.proxy, err = proxy.New(c); err != nil {
 		return nil, err
 	}
-	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy); err != nil {
+	if len(cfg.Fronts) > 0 {
+		claims = loopback.NewClaimer(p.back, p.proxy.Held)
+	}
+	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
 		return nil, err
 	}
 	return p, p.measure(cfg.Stage, cfg.Metrics)

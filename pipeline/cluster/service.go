@@ -130,6 +130,7 @@ func (s *Service) Front(name string) (*Front, error) {
 		stages = append(stages, stageAt{st.Name, st.Upstream.Connect})
 	}
 	return newFront(cfg, f.Name, stages, func(front *Front, http *httpfront.Config) {
+		front.link(func(from, to *remoteStage) bool { return slices.Contains(behind(s.graph, from.name), to.name) })
 		http.Route = newRouting(s.graph, func(name string) destination {
 			for _, r := range front.stages {
 				if r.name == name {
@@ -195,7 +196,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 // table bounds a front's open requests. Fronts bear their names only where
 // there are several: C++ workers of one front need none.
 func (s *Service) table(f *graph.Front) loopback.TableConfig {
-	c := loopback.TableConfig{MaxPending: f.MaxPending, MaxPendingBytes: int64(f.MaxPendingBytes), StreamWindow: int64(f.StreamWindow)}
+	c := loopback.TableConfig{MaxPending: f.MaxPending, MaxPendingBytes: int64(f.MaxPendingBytes), StreamWindow: int64(f.StreamWindow), ProxyGrace: f.ProxyGrace}
 	if len(s.graph.Fronts) > 1 {
 		c.FrontName = f.Name
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
 )
 
@@ -18,12 +19,13 @@ type frontFlags struct {
 	listen, name               string
 	proxy, loopback, interrupt endpoint
 	watch                      endpoints
+	proxyGrace                 time.Duration
 	http                       httpFlags
 	metrics                    metricsFlag
 }
 
 func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
-	f := frontFlags{listen: defaultListen, http: defaultHTTP()}
+	f := frontFlags{listen: defaultListen, proxyGrace: loopback.DefaultProxyGrace, http: defaultHTTP()}
 	cmd := &cobra.Command{
 		Use:   "front --proxy ENDPOINT --loopback ENDPOINT --interrupt ENDPOINT",
 		Short: "the HTTP front alone",
@@ -51,7 +53,8 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 	flags.Var(&f.proxy, "proxy", "upstream endpoint of the first stage's proxy")
 	flags.Var(&f.loopback, "loopback", "endpoint to bind for answers")
 	flags.Var(&f.interrupt, "interrupt", "endpoint to bind for interrupts")
-	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness; repeatable")
+	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness and to notice its loss; repeatable")
+	flags.DurationVar(&f.proxyGrace, "proxy-grace", f.proxyGrace, "how long after the loss of a proxy who holds jobs may say so, until the others are repeated or answered 502; negative: they wait for their deadline")
 	flags.StringVar(&f.name, "name", "", "name of the front where there are several, at most 28 bytes")
 	f.http.add(flags)
 	f.metrics.add(flags)
@@ -116,6 +119,9 @@ func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout i
 	if f.http.maxBody > cluster.MaxRemoteBody {
 		return usagef("--max-body %v is too much for a proxy: at most %d bytes travel", &f.http.maxBody, cluster.MaxRemoteBody)
 	}
+	if f.proxyGrace == 0 {
+		return usagef("--proxy-grace 0s leaves nobody time to say which jobs it holds")
+	}
 	http, table, err := f.http.config(f.listen, stdout)
 	if err != nil {
 		return err
@@ -125,7 +131,7 @@ func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout i
 	if err != nil {
 		return err
 	}
-	table.FrontName = f.name
+	table.FrontName, table.ProxyGrace = f.name, f.proxyGrace
 	front, err := cluster.NewFront(cluster.FrontConfig{
 		HTTP:      http,
 		Table:     table,

@@ -76,6 +76,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.duration("stream_idle", f.StreamIdle)
 	m.duration("half_close_grace", f.HalfCloseGrace)
 	m.duration("drain_timeout", f.DrainTimeout)
+	m.duration("proxy_grace", f.ProxyGrace)
 	m.duration("drain_delay", f.DrainDelay)
 	m.size("max_body", f.MaxBody)
 	m.size("max_header", f.MaxHeader)

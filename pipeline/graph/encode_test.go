@@ -25,7 +25,7 @@ func full() *graph.Graph {
 			Interrupt: graph.Endpoint{Bind: "ipc:///run/x/${int}", Connect: "ipc:///run/x/${int}"},
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,
 			WriteTimeout: 3 * time.Microsecond, HalfCloseGrace: time.Nanosecond, DrainTimeout: 61 * time.Second,
-			MaxBody: 10 << 20, MaxHeader: 1000, MaxPendingBytes: 100<<20 + 1, MaxTarget: 512, MaxPending: 7, MaxConns: 8, StreamWindow: 1 << 20, StreamIdle: 9 * time.Second, DrainDelay: 2 * time.Second, MaxConnsPerClient: 6, MaxRequestsPerConn: 5,
+			MaxBody: 10 << 20, MaxHeader: 1000, MaxPendingBytes: 100<<20 + 1, MaxTarget: 512, MaxPending: 7, MaxConns: 8, StreamWindow: 1 << 20, StreamIdle: 9 * time.Second, ProxyGrace: 3 * time.Second, DrainDelay: 2 * time.Second, MaxConnsPerClient: 6, MaxRequestsPerConn: 5,
 			Live: "/live: yes", Ready: "/%41ready", AccessLog: "-",
 		}},
 		Routes: []graph.Route{

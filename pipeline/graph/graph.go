@@ -56,6 +56,9 @@ type Front struct {
 	// HalfCloseGrace is how long a client that closed its side still gets its
 	// answer: Never is for ever, a nanosecond stands for not at all.
 	HalfCloseGrace time.Duration
+	// ProxyGrace is how long after the loss of a proxy jobs may be claimed by who
+	// holds them, before they count as lost; negative: they never do.
+	ProxyGrace time.Duration
 	// DrainTimeout is how long stopping may take, DrainDelay how much of that
 	// requests are still taken.
 	DrainTimeout, DrainDelay time.Duration

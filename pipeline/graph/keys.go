@@ -32,6 +32,8 @@ func frontKeys() []key[Front] {
 			"how long the next part of a streamed answer may take once the client has all there is, or never"),
 		field("half_close_grace", span{zero: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.HalfCloseGrace }, "100ms",
 			"how long a client that closed its side still gets its answer; 0s is not at all, never for ever"),
+		field("proxy_grace", span{least: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.ProxyGrace }, "1s",
+			"how long after the loss of a proxy who holds jobs may say so, until the others are repeated or answered 502; never: they wait for their deadline"),
 		field("drain_timeout", positive, func(f *Front) *time.Duration { return &f.DrainTimeout }, "28s",
 			"how long stopping may take"),
 		field("drain_delay", span{}.kind(), func(f *Front) *time.Duration { return &f.DrainDelay }, "0s",
