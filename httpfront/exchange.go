@@ -115,7 +115,7 @@ func (x *exchange) run(req *httptext.Request, route *Route) error {
 	if route.Compat {
 		req.DropEmptyFields()
 	}
-	p, err := x.open(req, route.Timeout)
+	p, err := x.open(req, route)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,8 @@ func (x *exchange) route(req *httptext.Request) (Route, error) {
 }
 
 // open registers the request as pending.
-func (x *exchange) open(req *httptext.Request, timeout time.Duration) (*loopback.Pending, error) {
+func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending, error) {
+	timeout := route.Timeout
 	if timeout == 0 {
 		timeout = x.front.cfg.Timeout
 	}
@@ -165,10 +166,14 @@ func (x *exchange) open(req *httptext.Request, timeout time.Duration) (*loopback
 		ask.Deadline = ask.Now.Add(timeout)
 	}
 	p, err := x.front.cfg.Table.Open(ask)
-	if err == nil {
-		x.key = p.Info().Key()
+	if err != nil {
+		if gauge, ok := route.Stage.(loopback.Gauge); ok && errors.Is(err, loopback.ErrFull) {
+			err = &pendingError{err, gauge.Wait()}
+		}
+		return nil, err
 	}
-	return p, err
+	x.key = p.Info().Key()
+	return p, nil
 }
 
 // ask submits the job and waits for its answer, or for the first part of it. The
@@ -178,7 +183,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	info := p.Info()
 	info.Version = uint8(req.Minor)
 	info.KeepAlive, info.Close = req.Connection()
-	info.Client = x.conn.client
+	info.Client = x.client(route)
 	info.Priority = route.Priority
 	if x.head {
 		info.Flags |= wire.Head
@@ -258,7 +263,11 @@ func (x *exchange) failure(r *httptext.Response) *httptext.Response {
 	}
 	told := x.told(r.Status, message, !ours)
 	if r.Status == fasthttp.StatusServiceUnavailable {
-		told.Header.Add("Retry-After", retryAfter)
+		after, said := r.Header.Lookup("Retry-After")
+		if !said {
+			after = httptext.RetryAfter(0)
+		}
+		told.Header.Add("Retry-After", after)
 	}
 	return told
 }

@@ -15,7 +15,7 @@ func (x *exchange) refuse(err error) {
 		resp.Header.Add("Allow", r.allow)
 	}
 	if r.retry {
-		resp.Header.Add("Retry-After", retryAfter)
+		resp.Header.Add("Retry-After", httptext.RetryAfter(patience(err)))
 	}
 	// These fields can travel.
 	_ = resp.WriteTo(&x.ctx.Response, x.head)
@@ -73,7 +73,7 @@ func (x *exchange) health() bool {
 	r := httptext.NewText(fasthttp.StatusOK, "ok\n")
 	if why := x.front.unready(); ready && why != "" {
 		r = httptext.NewText(fasthttp.StatusServiceUnavailable, why+"\n")
-		r.Header.Add("Retry-After", retryAfter)
+		r.Header.Add("Retry-After", httptext.RetryAfter(0))
 	}
 	r.Header.Add("Cache-Control", "no-store")
 	_ = r.WriteTo(&x.ctx.Response, x.head) // these fields can travel

@@ -18,8 +18,9 @@ type Stats struct {
 	Stuck       int // slots that did not come back from a job in time
 	Queued      int // jobs that wait, parts that wait for their turn included
 	QueuedBytes int64
-	Parts       int    // parts of scattered jobs that wait for others
-	Rate        uint32 // jobs done in the last second
+	Parts       int           // parts of scattered jobs that wait for others
+	Rate        uint32        // jobs done in the last second
+	Wait        time.Duration // for how long a job is expected to wait that comes now; 0: it is not, or nobody knows
 	Draining    bool
 
 	Entered  uint64 // jobs queued; each visit counts
@@ -53,7 +54,7 @@ func (c *counts) wait(e *entry, now int64) {
 func (b *Balancer) stats() Stats {
 	return Stats{
 		Slots: b.heard, Idle: b.idle.length, Busy: b.held, Stuck: b.stuck,
-		Queued: b.Queued(), QueuedBytes: b.queue.bytes + b.queue.crowds.bytes,
+		Queued: b.Queued(), QueuedBytes: b.queue.bytes + b.queue.crowds.bytes, Wait: b.Wait(),
 		Entered: b.count.entered, Done: b.done, Repeated: b.count.repeated, Waited: b.count.waited,
 	}
 }
@@ -98,6 +99,8 @@ var reasons = [...]struct {
 	name string
 }{
 	{ErrQueueFull, "queue_full"},
+	{ErrDeadline, "deadline"},
+	{ErrNoWorkers, "no_workers"},
 	{ErrExpired, "expired"},
 	{ErrClosed, "closed"},
 	{ErrWorkerLost, "worker_lost"},

@@ -73,11 +73,20 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			refused = append(refused, Refused{&e.Job, err})
 		}
 		if job != nil {
-			refused = append(refused, p.enter(job)...)
+			refused = append(refused, p.admit(job, now)...)
 			refused = append(refused, p.assign(now)...)
 		}
 	}
 	return refused
+}
+
+// admit queues a job, unless it is a front's and had better not. The caller holds
+// the lock.
+func (p *Proxy) admit(job *loopback.Job, now time.Time) (refused []Refused) {
+	if err := p.balancer.Admit(job, now); err != nil {
+		return []Refused{{job, err}}
+	}
+	return p.enter(job)
 }
 
 // enter queues a job. The caller holds the lock.
@@ -102,7 +111,7 @@ func (p *Proxy) assign(now time.Time) (refused []Refused) {
 	}
 	for a, ok := p.balancer.Next(now); ok; a, ok = p.balancer.Next(now) {
 		if a.Slot == nil {
-			refused = append(refused, Refused{a.Job, ErrExpired})
+			refused = append(refused, Refused{a.Job, a.Err})
 			continue
 		}
 		if err := p.fit(a); err != nil {
@@ -313,12 +322,12 @@ func (p *Proxy) refuseAll(refused []Refused) {
 // answer tells the front that info names of err.
 func (p *Proxy) answer(info *wire.Info, err error) {
 	p.refused.note(err)
-	status, reason := Refusal(err)
+	told := RefusalOf(err)
 	cause := errNoAnswerer
 	if p.cfg.Answerer != nil {
 		out := *info
-		out.Code = uint16(status)
-		text := p.cfg.Render(&out, status, reason)
+		out.Code = uint16(told.Status)
+		text := p.cfg.Render(&out, told)
 		cause = p.cfg.Answerer.Answer(loopback.Answer{Info: out, Payload: wire.Frames{text}}, nil)
 	}
 	if cause == nil {
@@ -326,7 +335,7 @@ func (p *Proxy) answer(info *wire.Info, err error) {
 	}
 	p.lost.do(time.Now(), func(suppressed int) {
 		p.cfg.Logger.Warn("job refused, its front cannot be told",
-			"job", info.Key().String(), "status", status, "reason", err, "err", cause, "suppressed", suppressed)
+			"job", info.Key().String(), "status", told.Status, "reason", err, "err", cause, "suppressed", suppressed)
 	})
 }
 

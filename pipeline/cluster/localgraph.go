@@ -59,7 +59,8 @@ func (s *Service) localStages() ([]Stage, error) {
 		stages = append(stages, Stage{
 			Name: st.Name, Handler: handler, Slots: st.Count, Next: st.Next,
 			MaxVisits: st.MaxVisits, MaxQueue: st.MaxQueue, MaxQueueBytes: int64(st.MaxQueueBytes),
-			Timeout: st.Timeout, MaxHung: st.MaxHung,
+			Admission: admissions[st.Admission],
+			Timeout:   st.Timeout, MaxHung: st.MaxHung,
 		})
 	}
 	return stages, nil

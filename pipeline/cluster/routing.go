@@ -43,6 +43,8 @@ func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 				Repeat:   repeats[route.Repeat],
 				Priority: g.Class(route.Priority),
 				Served:   to.served,
+
+				ClientHeader: route.ClientHeader,
 			},
 			compat: to.compat,
 		})

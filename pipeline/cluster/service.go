@@ -179,6 +179,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxConnsPerClient:  f.MaxConnsPerClient,
 		MaxRequestsPerConn: f.MaxRequestsPerConn,
 		DrainDelay:         f.DrainDelay,
+		ClientHeader:       f.ClientHeader,
 	}
 	if drain := cmp.Or(f.DrainTimeout, defaultDrain); f.DrainDelay >= drain*3/4 {
 		return c, fmt.Errorf("cluster: drain_delay of front %q, %v, leaves no time to finish: want less than three quarters of drain_timeout, which is %v", f.Name, f.DrainDelay, drain)
@@ -222,6 +223,8 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Weights:       s.weights(),
 		MaxQueue:      st.MaxQueue,
 		MaxQueueBytes: int64(st.MaxQueueBytes),
+		Admission:     admissions[st.Admission],
+		NoWorkers:     noWorkers[st.NoWorkers],
 		Timeout:       st.Timeout,
 		Repeat:        stageRepeats[st.Repeat],
 		Attempts:      st.Attempts,
@@ -235,6 +238,16 @@ var stageRepeats = map[graph.Repeat]Repeat{
 	graph.RepeatSafe:   RepeatSafe,
 	graph.RepeatAlways: RepeatAlways,
 	graph.RepeatNever:  RepeatNever,
+}
+
+var admissions = map[graph.Admission]Admission{
+	graph.AdmitQueue:    AdmitQueue,
+	graph.AdmitDeadline: AdmitDeadline,
+}
+
+var noWorkers = map[graph.NoWorkers]NoWorkers{
+	graph.NoWorkersWait:   NoWorkersWait,
+	graph.NoWorkersRefuse: NoWorkersRefuse,
 }
 
 func (s *Service) stageNames() []string {

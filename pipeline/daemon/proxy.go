@@ -21,14 +21,20 @@ type proxyFlags struct {
 	maxQueue             int
 	maxQueueBytes        byteSize
 	timeout              time.Duration
-	repeat               repeat
+	repeat               choice[cluster.Repeat]
+	admission            choice[cluster.Admission]
+	noWorkers            choice[cluster.NoWorkers]
 	attempts             int
 	drain                time.Duration
 	metrics              metricsFlag
 }
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
-	f := proxyFlags{drain: defaultDrain, attempts: cluster.DefaultAttempts, maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes}
+	f := proxyFlags{
+		drain: defaultDrain, attempts: cluster.DefaultAttempts,
+		maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes,
+		repeat: repeatChoice(), admission: admissionChoice(), noWorkers: noWorkersChoice(),
+	}
 	cmd := &cobra.Command{
 		Use:   "proxy --upstream ENDPOINT --downstream ENDPOINT",
 		Short: "the proxy of one stage alone",
@@ -56,6 +62,8 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs")
 	flags.IntVar(&f.maxQueue, "max-queue", f.maxQueue, "most `jobs` of fronts that wait for a worker (503); those between stages always may")
 	flags.Var(&f.maxQueueBytes, "max-queue-bytes", "most bytes of theirs (503)")
+	flags.Var(&f.admission, "admission", "which jobs of fronts are taken while there is room: queue (all) or deadline (those that can be done in time; 503)")
+	flags.Var(&f.noWorkers, "no-workers", "what becomes of jobs of fronts while there are no workers: wait, or refuse (503)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a worker may take for a job until another gets it, or 504; 0: no limit")
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
@@ -112,7 +120,9 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 		MaxQueue:      f.maxQueue,
 		MaxQueueBytes: int64(f.maxQueueBytes),
 		Timeout:       f.timeout,
-		Repeat:        cluster.Repeat(f.repeat),
+		Repeat:        f.repeat.chosen,
+		Admission:     f.admission.chosen,
+		NoWorkers:     f.noWorkers.chosen,
 		Attempts:      f.attempts,
 		Metrics:       m.metrics,
 		Logger:        log,
