@@ -22,6 +22,7 @@ type exchange struct {
 	head  bool
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
+	to    *Served   // counts the answer; nil: nobody does
 
 	parsed  bool            // the head is a good one
 	unread  bool            // nobody knows what follows on the connection
@@ -33,7 +34,10 @@ type exchange struct {
 
 // handle is fasthttp's handler.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
-	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(), unread: true}
+	x := exchange{
+		front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(),
+		to: f.cfg.Own, unread: true,
+	}
 	defer x.end()
 	if err := x.serve(); err != nil {
 		x.refuse(err)
@@ -54,8 +58,8 @@ func (x *exchange) end() {
 	if x.front.draining.Load() || x.conn.asked == uint64(x.front.cfg.MaxRequestsPerConn) {
 		x.hurry()
 	}
-	if x.front.access != nil && !x.streams {
-		x.front.access.note(x, len(x.ctx.Response.Body()))
+	if !x.streams {
+		x.note(len(x.ctx.Response.Body()))
 	}
 }
 
@@ -97,6 +101,9 @@ func (x *exchange) choose(req *httptext.Request) (Route, error) {
 		return Route{}, errTarget
 	}
 	route, err := x.route(req)
+	if err == nil {
+		x.to = route.Served
+	}
 	if err == nil && route.Compat && req.Method == "PATCH" { // it aborts prime_server's workers
 		err = errMethod
 	}
@@ -138,7 +145,7 @@ func implemented(method string) bool {
 
 func (x *exchange) route(req *httptext.Request) (Route, error) {
 	if x.front.cfg.Route == nil {
-		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat()}, nil
+		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat(), Served: x.front.cfg.Served}, nil
 	}
 	route, err := x.front.cfg.Route(req)
 	if err != nil && !errors.As(err, new(*StatusError)) {
@@ -202,10 +209,12 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 type refused struct {
 	often rate.Sometimes
 	jobs  atomic.Uint64 // since the last line
+	all   atomic.Uint64
 }
 
 func (r *refused) log(x *exchange, err error) {
 	r.jobs.Add(1)
+	r.all.Add(1)
 	r.often.Do(func() {
 		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
 	})

@@ -41,6 +41,8 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 		p.complain(peer, err)
 		if key {
 			p.answer(&info, err)
+		} else {
+			p.refused.note(err)
 		}
 	}
 	p.refuseAll(p.submit(jobs, peer.Instance() != 0, time.Now()))
@@ -319,6 +321,7 @@ func (p *Proxy) refuseAll(refused []Refused) {
 
 // answer tells the front that info names of err.
 func (p *Proxy) answer(info *wire.Info, err error) {
+	p.refused.note(err)
 	told := RefusalOf(err)
 	cause := errNoAnswerer
 	if p.cfg.Answerer != nil {

@@ -52,6 +52,8 @@ type ProxyConfig struct {
 	Attempts int
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// Metrics of this process; nil: the proxy is not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -154,8 +156,23 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if len(cfg.Fronts) > 0 {
 		claims = loopback.NewClaimer(p.back, p.proxy.Held)
 	}
-	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims)
-	return p, err
+	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
+		return nil, err
+	}
+	return p, p.measure(cfg.Stage, cfg.Metrics)
+}
+
+// measure has m serve what the proxy measures, and its connections.
+func (p *Proxy) measure(stage string, m *Metrics) error {
+	if err := m.stage(stage, p.proxy.Stats); err != nil {
+		return err
+	}
+	return m.sockets("proxy:"+stage, func() []socketReading {
+		up, down := p.proxy.Sockets()
+		return []socketReading{
+			{"upstream", up}, {"downstream", down}, {"loopback", p.back.Sockets()}, {"interrupt", p.hears.Sockets()},
+		}
+	})
 }
 
 // refusal is the text of an answer that a proxy makes.

@@ -26,6 +26,7 @@ type proxyFlags struct {
 	noWorkers            choice[cluster.NoWorkers]
 	attempts             int
 	drain                time.Duration
+	metrics              metricsFlag
 }
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
@@ -50,7 +51,7 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 			if err := f.positional(args); err != nil {
 				return err
 			}
-			return f.run(cmd.Context(), log)
+			return f.run(cmd.Context(), a, log)
 		},
 	}
 	flags := cmd.Flags()
@@ -67,6 +68,7 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.metrics.add(flags)
 	return cmd
 }
 
@@ -89,7 +91,7 @@ func (f *proxyFlags) positional(args []string) (err error) {
 	return err
 }
 
-func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
+func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
 		return err
 	}
@@ -105,6 +107,10 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 	if f.attempts < 1 || f.attempts > cluster.MaxAttempts {
 		return usagef("--attempts %d: want 1 to %d", f.attempts, cluster.MaxAttempts)
 	}
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
+	}
 	p, err := cluster.NewProxy(cluster.ProxyConfig{
 		Stage:         f.stage,
 		Upstream:      string(f.upstream),
@@ -118,17 +124,22 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 		Admission:     f.admission.chosen,
 		NoWorkers:     f.noWorkers.chosen,
 		Attempts:      f.attempts,
+		Metrics:       m.metrics,
 		Logger:        log,
 	})
 	if err != nil {
 		return usageError{err}
+	}
+	part, err := m.around(p, log)
+	if err != nil {
+		return err
 	}
 	oneCore()
 	defer once(p.Ready(), func() {
 		up, down := p.Endpoints()
 		log.Info("serving", "upstream", up, "downstream", down)
 	})()
-	return serve(ctx, p, f.drain, log)
+	return serve(ctx, part, f.drain, log)
 }
 
 // fronts returns the endpoints as the loopback wants them.
