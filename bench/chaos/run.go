@@ -129,6 +129,9 @@ func (p *proof) load(name string, calm bool) *clients.Load {
 		Think: 40 * time.Millisecond, Errors: 20,
 	}
 	if !calm {
+		l.Limits.Sudden = p.o.onlySudden()
+	}
+	if !calm && !l.Limits.Sudden {
 		l.Hang = p.o.timeout * 6 / 10
 	}
 	return l

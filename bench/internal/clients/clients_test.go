@@ -120,6 +120,22 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// Where all that is lost is known at once nobody has to wait for the deadline.
+func TestVerdictsOfSuddenLosses(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		status int
+		want   Verdict
+	}{{"GET", 502, Wrong}, {"GET", 503, Told}, {"GET", 504, Wrong}, {"POST", 502, Told}, {"POST", 504, Wrong}} {
+		l := Limits{Timeout: 5 * time.Second, Slack: time.Second, Sudden: true}
+		got, _ := l.judge(&Exchange{
+			Task: &trial.Task{Token: "x", Method: c.method, Last: trial.Sum}, Front: &Front{History: &History{}},
+			Began: at(0), Headed: at(1), Ended: at(1), Status: c.status,
+		})
+		assert.Equal(t, c.want, got, "%s %d", c.method, c.status)
+	}
+}
+
 func orElse(v, other Verdict) Verdict {
 	if v == "" {
 		return other
