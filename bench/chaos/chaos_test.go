@@ -99,14 +99,14 @@ func TestScriptsKeepTheirRules(t *testing.T) {
 
 func TestAScriptOfSomeFaults(t *testing.T) {
 	o := parsed(t, "--seed 3 --faults kill,reset --schemes tcp")
-	assert.False(t, o.onlySudden(), "a reset loses what was on its way")
+	assert.False(t, o.only(sudden...), "a reset loses what was on its way")
 	script := plan(o, "tcp", some)
 	require.NotEmpty(t, script)
 	for _, e := range script {
 		assert.Contains(t, o.faults, e.what)
 	}
-	assert.True(t, parsed(t, "--faults kill,term").onlySudden())
-	assert.False(t, parsed(t, "").onlySudden())
+	assert.True(t, parsed(t, "--faults kill,term").only(sudden...))
+	assert.False(t, parsed(t, "").only(sudden...))
 }
 
 func TestTheScriptIsShownAndNotDone(t *testing.T) {

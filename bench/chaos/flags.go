@@ -44,7 +44,7 @@ func parse(args []string, help io.Writer) (*options, error) {
 	flags.DurationVar(&o.time, "time", time.Minute, "how long things are done to each deployment")
 	flags.Uint64Var(&o.seed, "seed", 0, "what is done, and what is asked for; 0: another every time")
 	flags.StringVar(&schemes, "schemes", "ipc,tcp", "what connects the parts: ipc, tcp or both, one after the other")
-	flags.StringVar(&faults, "faults", "", "what is done, of `kinds` with commas between; empty: all. Only those by which parts end at once ("+joined(sudden)+") also forbid 504, and 502 to GET")
+	flags.StringVar(&faults, "faults", "", "what is done, of `kinds` with commas between; empty: all. Where there are but "+joined(sudden)+", 504 is wrong, and 502 to GET; where there is but term, all but right answers are")
 	flags.DurationVar(&o.gap, "gap", 400*time.Millisecond, "time between two faults, on average")
 	flags.IntVar(&o.atOnce, "at-once", 3, "most faults at a time")
 	flags.IntVar(&o.clients, "clients", 4, "clients of each kind")
@@ -87,10 +87,9 @@ func parse(args []string, help io.Writer) (*options, error) {
 	return o, nil
 }
 
-// onlySudden reports whether the script does nothing but what all others hear of
-// at once.
-func (o *options) onlySudden() bool {
-	return len(o.faults) > 0 && !slices.ContainsFunc(o.faults, func(a action) bool { return !slices.Contains(sudden, a) })
+// only reports whether the script does nothing but these.
+func (o *options) only(actions ...action) bool {
+	return len(o.faults) > 0 && !slices.ContainsFunc(o.faults, func(a action) bool { return !slices.Contains(actions, a) })
 }
 
 func joined(actions []action) string {

@@ -129,7 +129,7 @@ func (p *proof) load(name string, calm bool) *clients.Load {
 		Think: 40 * time.Millisecond, Errors: 20,
 	}
 	if !calm {
-		l.Limits.Sudden = p.o.onlySudden()
+		l.Limits.Sudden, l.Limits.Calm = p.o.only(sudden...), p.o.only(terminate)
 	}
 	if !calm && !l.Limits.Sudden {
 		l.Hang = p.o.timeout * 6 / 10
@@ -140,11 +140,15 @@ func (p *proof) load(name string, calm bool) *clients.Load {
 // storm loads the service while the script runs.
 func (p *proof) storm(ctx context.Context, script []event) {
 	loading, enough := context.WithCancel(ctx)
-	var load sync.WaitGroup
+	watching, done := context.WithCancel(ctx)
+	var load, watch sync.WaitGroup
+	watch.Go(func() { p.report.Stalled = clients.WatchMachine(watching, p.rig.Fronts).Seconds() })
 	load.Go(func() { p.load("s", false).Run(loading) })
 	p.hand.play(ctx, script)
 	enough()
 	load.Wait()
+	done()
+	watch.Wait()
 	p.report.Faults = p.hand.counts()
 }
 
@@ -173,6 +177,9 @@ func (p *proof) settle() {
 		record = &trial.Record{}
 	}
 	p.report.Repeats = p.ledger.Compare(record)
+	if p.o.only(terminate) && p.report.Repeats > 0 {
+		p.ledger.Break("repeated: %d visits were made again although every part ended in order", p.report.Repeats)
+	}
 	for _, m := range p.rig.Members {
 		if where := crash.FindString(m.Tail(1 << 20)); where != "" {
 			p.ledger.Break("%s: %s", m.Name, where)

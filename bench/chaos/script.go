@@ -155,7 +155,7 @@ func (p *planner) length(a action) time.Duration {
 	case reset, programKill:
 		return 0
 	}
-	if p.rand.IntN(8) == 0 {
+	if p.rand.IntN(8) == 0 && !p.o.only(sudden...) { // several such would outlast a deadline
 		return p.o.long/2 + p.between(0, p.o.long/2)
 	}
 	return p.between(20*time.Millisecond, 1500*time.Millisecond)

@@ -36,6 +36,7 @@ func TestHistory(t *testing.T) {
 	h.Resumed(at(33))
 	h.Paused(at(40))
 	h.Killed(at(41))
+	h.Stalled(at(60), at(62))
 	for _, c := range []struct {
 		from, to        float64
 		killed, leaving bool
@@ -50,6 +51,7 @@ func TestHistory(t *testing.T) {
 		{23, 24, false, false, 0},
 		{31, 32, false, false, time.Second},
 		{32, 50, true, false, 2 * time.Second},
+		{61, 70, true, false, time.Second},
 	} {
 		assert.Equal(t, c.killed, h.WasKilled(at(c.from), at(c.to)), "%v", c)
 		assert.Equal(t, c.leaving, h.WasLeaving(at(c.from), at(c.to)), "%v", c)
