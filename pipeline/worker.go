@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -35,11 +36,17 @@ type WorkerConfig struct {
 	Fronts []loopback.FrontEndpoint
 	// Interrupts are the interrupt endpoints of the fronts.
 	Interrupts []string
+	// TLS is who the worker is at tls+tcp endpoints, and whom it meets there; nil
+	// where there are none.
+	TLS *TLS
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
 }
+
+// TLS is a certificate, and the names of whom its holder meets.
+type TLS = mtls.Config
 
 // Worker does the jobs of one stage in a process of its own: a Pool whose
 // jobs, answers and interrupts travel over ZeroMQ.
@@ -49,6 +56,7 @@ type Worker struct {
 	back  *loopback.Sender
 	hears *loopback.Subscriber
 	next  []*loopback.Remote
+	id    *mtls.Identity // nil: no endpoint wants one
 
 	stop     chan struct{} // closed by Shutdown
 	stopOnce sync.Once
@@ -75,6 +83,11 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		o.Instance = loopback.NewInstance()
 	}
 	w := &Worker{stop: make(chan struct{}), done: make(chan struct{})}
+	var err error
+	if w.id, err = mtls.Optional(cfg.TLS, o.Logger); err != nil {
+		return nil, fmt.Errorf("pipeline: worker of stage %q: %w", cfg.Stage, err)
+	}
+	o.TLS = w.id
 	return w, w.connect(cfg, o)
 }
 
@@ -127,9 +140,13 @@ const lastWords = 250 * time.Millisecond
 
 // Run works until Shutdown, or until ctx ends, which is the hard stop: then
 // contexts of running jobs end, and Run returns once their handlers have. It
-// joins all that it started. It may run once.
+// joins all that it started. It may run once. The error is about certificates
+// that cannot be read, or the pool's.
 func (w *Worker) Run(ctx context.Context) error {
 	defer close(w.done)
+	if err := w.id.Load(); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
 	network, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	defer func() {

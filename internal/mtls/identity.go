@@ -46,6 +46,14 @@ func (s stamp) equal(o stamp) bool {
 	return s.size == o.size && s.time.Equal(o.time) && os.SameFile(s.file, o.file)
 }
 
+// Optional is New for a Config that may be nil: so is the Identity then.
+func Optional(c *Config, log *slog.Logger) (*Identity, error) {
+	if c == nil {
+		return nil, nil
+	}
+	return New(*c, log)
+}
+
 // New validates c and reads nothing. A nil Logger is told nothing.
 func New(c Config, log *slog.Logger) (*Identity, error) {
 	if err := c.Validate(); err != nil {
@@ -58,8 +66,11 @@ func New(c Config, log *slog.Logger) (*Identity, error) {
 }
 
 // Load reads the files, for a process that is to fail at its start if they are
-// no good. Later they are read as handshakes need them.
+// no good. Later they are read as handshakes need them. A nil Identity has none.
 func (i *Identity) Load() error {
+	if i == nil {
+		return nil
+	}
 	_, err := i.current()
 	return err
 }

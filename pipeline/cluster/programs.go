@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/supervise"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -46,6 +47,9 @@ type ProgramsConfig struct {
 	// processes do not come back from a job in time: they are ended and started
 	// again. Empty: they are left alone.
 	Status string
+	// TLS is who we are at Status, if that is a tls+tcp endpoint, and who may be
+	// there. The programs speak plain ZeroMQ.
+	TLS *TLS
 	// Transport bounds the connection to Status.
 	Transport transport.Options
 	// LogLevel is passed on to the programs.
@@ -62,7 +66,8 @@ type Programs struct {
 	*Group
 	maxAge    time.Duration
 	processes []*program
-	watch     *stuckWatch // nil: nobody watches
+	watch     *stuckWatch    // nil: nobody watches
+	id        *mtls.Identity // of watch; nil: it wants none
 	started   chan struct{}
 }
 
@@ -124,6 +129,10 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 		return p, nil
 	}
 	var err error
+	if p.id, err = mtls.Optional(cfg.TLS, cfg.Logger); err != nil {
+		return nil, fmt.Errorf("cluster: stage %q: %w", cfg.Stage, err)
+	}
+	cfg.Transport.TLS = p.id
 	p.watch, err = newStuckWatch(cfg, p.processes)
 	return p, err
 }
@@ -169,6 +178,9 @@ func vary(d time.Duration) time.Duration {
 // Run keeps the programs running until Shutdown has ended, or ctx ends, which
 // kills them. It joins all that it started. It may run once.
 func (p *Programs) Run(ctx context.Context) error {
+	if err := p.id.Load(); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
 	beside, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -215,11 +227,17 @@ func (p *Programs) oldest() (next *program, due time.Time) {
 	return next, due
 }
 
-// checkEndpoints refuses endpoints that cannot be told in a list.
+// checkEndpoints refuses endpoints that cannot be told in a list, and those that
+// programs cannot connect to.
 func (c *ProgramsConfig) checkEndpoints() error {
 	all := append(slices.Sorted(maps.Values(c.Next)), c.Interrupts...)
 	for _, f := range c.Fronts {
 		all = append(all, f.Endpoint)
+	}
+	for _, endpoint := range append(all, c.Upstream) {
+		if strings.HasPrefix(endpoint, "tls+") {
+			return fmt.Errorf("cluster: the worker programs of stage %q speak plain ZeroMQ, which %q is not", c.Stage, endpoint)
+		}
 	}
 	for _, endpoint := range all {
 		if strings.Contains(endpoint, ",") {

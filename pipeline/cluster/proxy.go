@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -48,6 +50,9 @@ type ProxyConfig struct {
 	Attempts int
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// TLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
+	// where there are none.
+	TLS *TLS
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -80,6 +85,7 @@ type Proxy struct {
 	proxy *proxy.Proxy
 	back  *loopback.Sender
 	hears *loopback.Subscriber
+	id    *mtls.Identity // nil: no endpoint wants one
 	life  lifetime
 }
 
@@ -96,6 +102,11 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := mtls.Optional(cfg.TLS, o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: proxy of stage %q: %w", cfg.Stage, err)
+	}
+	o.TLS = id
 	c := proxy.Config{
 		Stage:      cfg.Stage,
 		Upstream:   cfg.Upstream,
@@ -115,7 +126,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
 	}
-	p := &Proxy{life: newLifetime()}
+	p := &Proxy{id: id, life: newLifetime()}
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
 	}
@@ -156,6 +167,9 @@ func forPrime(text []byte) ([]byte, error) {
 // which is the hard stop. It joins all that it started. It may run once.
 func (p *Proxy) Run(ctx context.Context) error {
 	defer p.life.begin()()
+	if err := p.id.Load(); err != nil {
+		return fmt.Errorf("cluster: proxy: %w", err)
+	}
 	serve := func(ctx context.Context) error {
 		err := p.proxy.Run(ctx)
 		if errors.Is(err, proxy.ErrClosed) { // by a Shutdown before

@@ -24,6 +24,8 @@ type proxyFlags struct {
 	repeat               repeat
 	attempts             int
 	drain                time.Duration
+	tls                  tlsFlags
+	network              network
 }
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
@@ -59,6 +61,8 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.tls.add(flags)
+	f.network.add(flags)
 	return cmd
 }
 
@@ -81,7 +85,8 @@ func (f *proxyFlags) positional(args []string) (err error) {
 	return err
 }
 
-func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
+// check refuses values that are out of bounds.
+func (f *proxyFlags) check() error {
 	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
 		return err
 	}
@@ -97,10 +102,23 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 	if f.attempts < 1 || f.attempts > cluster.MaxAttempts {
 		return usagef("--attempts %d: want 1 to %d", f.attempts, cluster.MaxAttempts)
 	}
+	return nil
+}
+
+func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	up, down := string(f.upstream), string(f.downstream)
+	tls, err := f.tls.config(meet([]string{up}, fronts, senders), meet([]string{down}, workers), meet(f.fronts.all(), fronts), meet(f.interrupts, fronts))
+	if err != nil {
+		return err
+	}
 	p, err := cluster.NewProxy(cluster.ProxyConfig{
 		Stage:         f.stage,
-		Upstream:      string(f.upstream),
-		Downstream:    string(f.downstream),
+		Upstream:      up,
+		Downstream:    down,
+		TLS:           tls,
 		Fronts:        f.fronts.fronts(),
 		Interrupts:    f.interrupts,
 		MaxQueue:      f.maxQueue,
@@ -113,12 +131,22 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return usageError{err}
 	}
+	f.network.warn(log, up, down)
 	oneCore()
 	defer once(p.Ready(), func() {
 		up, down := p.Endpoints()
 		log.Info("serving", "upstream", up, "downstream", down)
 	})()
 	return serve(ctx, p, f.drain, log)
+}
+
+// all returns the endpoints without their names.
+func (e *namedEndpoints) all() []string {
+	var all []string
+	for _, n := range e.names {
+		all = append(all, e.byName[n])
+	}
+	return all
 }
 
 // fronts returns the endpoints as the loopback wants them.

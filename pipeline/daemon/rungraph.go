@@ -76,7 +76,26 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err != nil {
 		return err
 	}
+	if len(f.roles) > 0 && !f.supervised { // else all warnings have been shown
+		network(g.Network).warn(b.log, bound(g, f.roles)...)
+	}
 	return f.serve(ctx, part, g, b.log)
+}
+
+// bound returns the endpoints that parts of a graph bind.
+func bound(g *graph.Graph, roles []graph.Role) []string {
+	var all []string
+	for _, r := range roles {
+		if s, ok := g.Stage(r.Name); ok && r.Kind == graph.RoleProxy {
+			all = append(all, s.Upstream.Bind, s.Downstream.Bind)
+		}
+		for _, f := range g.Fronts {
+			if r.Kind == graph.RoleFront && (f.Name == r.Name || len(g.Fronts) == 1) {
+				all = append(all, f.Loopback.Bind, f.Interrupt.Bind)
+			}
+		}
+	}
+	return all
 }
 
 // check refuses flags that have nothing to do with one another.

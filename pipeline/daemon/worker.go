@@ -22,6 +22,7 @@ type workerFlags struct {
 	stage        string
 	timeout      time.Duration
 	drain        time.Duration
+	tls          tlsFlags
 }
 
 // slotsPerCore is how many jobs a worker process does at a time by default,
@@ -65,10 +66,12 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.tls.add(flags)
 	return cmd
 }
 
-func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Handler, log *slog.Logger) error {
+// check refuses values that are out of bounds.
+func (f *workerFlags) check() error {
 	if err := required("upstream-proxy", f.upstream); err != nil {
 		return err
 	}
@@ -84,6 +87,17 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if f.count < 1 || f.count > maxWorkers {
 		return usagef("--count %d: want 1 to %d", f.count, maxWorkers)
 	}
+	return nil
+}
+
+func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Handler, log *slog.Logger) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	tls, err := f.tls.config(meet(append(f.next.all(), string(f.upstream)), proxies), meet(f.fronts.all(), fronts), meet(f.interrupts, fronts))
+	if err != nil {
+		return err
+	}
 	if f.stage == "" {
 		f.stage = name
 	}
@@ -96,6 +110,7 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 		Next:       f.next.byName,
 		Fronts:     f.fronts.fronts(),
 		Interrupts: f.interrupts,
+		TLS:        tls,
 		Logger:     log,
 	})
 	if err != nil {

@@ -51,17 +51,20 @@ type replica struct {
 }
 
 // rewrite returns the graph as containers have it: endpoints at hosts of their
-// network, fronts by their replicas, and logs to the standard output. proxy
-// returns the host of a stage's proxy.
+// network, fronts by their replicas, certificates at one place, and logs to the
+// standard output. proxy returns the host of a stage's proxy. Whoever is not of
+// the service is kept out of plain endpoints by that network.
 func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Graph {
 	g := *p.g
 	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
+	g.Network, g.TLS = graph.NetworkPrivate, certificates(p.g.TLS)
 	for _, r := range replicas {
 		f := *r.of.Front
 		f.Name = r.Name
 		f.Listen = fmt.Sprintf(":%d", listening(&f))
-		f.Loopback = endpoint(r.Host, loopbackPort)
-		f.Interrupt = endpoint(r.Host, interruptPort)
+		f.Loopback = endpoint(f.Loopback, r.Host, loopbackPort)
+		f.Interrupt = endpoint(f.Interrupt, r.Host, interruptPort)
+		f.TLS.Cert, f.TLS.Key = "", ""
 		if f.AccessLog != "" {
 			f.AccessLog = "-"
 		}
@@ -69,14 +72,21 @@ func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Grap
 	}
 	for i, s := range p.Stages {
 		host := proxy(s)
-		g.Stages[i].Upstream = endpoint(host, upstreamPort)
-		g.Stages[i].Downstream = endpoint(host, downstreamPort)
+		own := &g.Stages[i]
+		own.Upstream = endpoint(own.Upstream, host, upstreamPort)
+		own.Downstream = endpoint(own.Downstream, host, downstreamPort)
+		own.TLS = graph.StageTLS{Proxy: graph.Holder{Names: own.TLS.Proxy.Names}, Workers: graph.Holder{Names: own.TLS.Workers.Names}}
 	}
 	return &g
 }
 
-func endpoint(host string, port int) graph.Endpoint {
-	return graph.Endpoint{Bind: fmt.Sprintf("tcp://*:%d", port), Connect: fmt.Sprintf("tcp://%s:%d", host, port)}
+// endpoint returns an endpoint for containers in place of another one.
+func endpoint(of graph.Endpoint, host string, port int) graph.Endpoint {
+	scheme := "tcp"
+	if of.Secure() {
+		scheme = "tls+tcp"
+	}
+	return graph.Endpoint{Bind: fmt.Sprintf("%s://*:%d", scheme, port), Connect: fmt.Sprintf("%s://%s:%d", scheme, host, port)}
 }
 
 // replicaName returns the name of the n-th replica of a front.

@@ -21,6 +21,12 @@ func compose(documents []document, top Position) (*Graph, map[string]Position, [
 		if d.limits.MaxHops != 0 {
 			g.Limits = d.limits
 		}
+		if _, here := d.at["tls"]; here {
+			g.TLS = d.tls
+		}
+		if d.network != "" {
+			g.Network = d.network
+		}
 		for _, s := range d.stages {
 			if first, twice := stages[s.Name]; twice {
 				problems = append(problems, s.below(s.Position, "",
@@ -55,7 +61,7 @@ func again(first, of map[string]Position) []Problem {
 		switch {
 		case !twice:
 			first[key] = of[key]
-		case key == "front" || key == "fronts" || key == "limits" || key == "priorities":
+		case key == "front" || key == "fronts" || key == "limits" || key == "priorities" || key == "tls" || key == "network":
 			problems = append(problems, Problem{
 				Position: of[key], Path: key,
 				Message: fmt.Sprintf("%s is in two files, first at %v", key, before),

@@ -30,6 +30,8 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
+	e.tls(file, &g.TLS)
+	file.text("network", string(g.Network))
 	if g.Limits.MaxHops != 0 {
 		file.mapping("limits").number("max_hops", g.Limits.MaxHops)
 	}
@@ -88,6 +90,35 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
 	m.text("access_log", f.AccessLog)
+	m.holder("tls", f.TLS)
+}
+
+func (e *encoder) tls(file mapping, t *TLS) {
+	if t.IsZero() {
+		return
+	}
+	e.at = t.Position
+	m := file.mapping("tls")
+	m.list("ca", t.CA)
+	m.text("cert", t.Cert)
+	m.text("key", t.Key)
+	if n := t.Names; len(n.Fronts)+len(n.Proxies)+len(n.Workers) > 0 {
+		names := m.mapping("names")
+		names.list("fronts", n.Fronts)
+		names.list("proxies", n.Proxies)
+		names.list("workers", n.Workers)
+	}
+}
+
+// holder adds a part's certificate, if it has one of its own.
+func (m mapping) holder(key string, h Holder) {
+	if h.Cert == "" && len(h.Names) == 0 {
+		return
+	}
+	own := m.mapping(key)
+	own.text("cert", h.Cert)
+	own.text("key", h.Key)
+	own.list("names", h.Names)
 }
 
 func (e *encoder) routes(file mapping, routes []Route) {
@@ -140,6 +171,11 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("attempts", s.Attempts)
 		m.number("max_hung", s.MaxHung)
 		m.duration("max_age", s.MaxAge)
+		if s.TLS.Proxy.Cert != "" || s.TLS.Workers.Cert != "" || len(s.TLS.Proxy.Names)+len(s.TLS.Workers.Names) > 0 {
+			certificates := m.mapping("tls")
+			certificates.holder("proxy", s.TLS.Proxy)
+			certificates.holder("workers", s.TLS.Workers)
+		}
 	}
 }
 

@@ -25,6 +25,10 @@ type Graph struct {
 	// Priorities are the classes of jobs; the first is that of routes that name
 	// none. Load fills in DefaultPriorities.
 	Priorities []Priority
+	// TLS are the certificates for tls+tcp endpoints.
+	TLS TLS
+	// Network says who gets to plain tcp endpoints.
+	Network Network
 	// Warnings are what Load found that may be meant.
 	Warnings []Problem
 }
@@ -72,6 +76,8 @@ type Front struct {
 	// AccessLog is the file for a line per answer: "-" is the standard output,
 	// "" none.
 	AccessLog string
+	// TLS is the front's certificate, where it has one of its own.
+	TLS Holder
 
 	Position Position
 	origin
@@ -156,6 +162,8 @@ type Stage struct {
 	// MaxAge is how long a process of Command runs, a tenth more or less, until
 	// it is replaced; 0 is for ever.
 	MaxAge time.Duration
+	// TLS are the certificates of its parts, where they have some of their own.
+	TLS StageTLS
 
 	Position Position
 	origin
@@ -196,7 +204,7 @@ type Limits struct {
 }
 
 // Endpoint is where a socket is: what its owner binds, and what everybody else
-// connects to, as tcp://host:port or ipc://path. Both are empty where the file
+// connects to, as tcp://host:port, tls+tcp://host:port or ipc://path. Both are empty where the file
 // says nothing.
 type Endpoint struct {
 	Bind, Connect string

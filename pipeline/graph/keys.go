@@ -58,6 +58,8 @@ func frontKeys() []key[Front] {
 			"path of the readiness check; \"\" is none"),
 		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
 			"file for a line per answer, - for the standard output"),
+		field("tls", holder(), func(f *Front) *Holder { return &f.TLS }, "",
+			"the front's certificate, where it has one of its own"),
 	}
 }
 
@@ -73,7 +75,7 @@ func fileName(s string) (string, *flaw) {
 func endpointKeys() []key[Endpoint] {
 	return []key[Endpoint]{
 		field("bind", bindable(), func(e *Endpoint) *string { return &e.Bind }, "",
-			"endpoint that its owner binds; tcp://*:port is every IPv4 address").must(),
+			"endpoint that its owner binds; tcp://*:port is every IPv4 address, tcp://:port this machine alone").must(),
 		field("connect", connectable(), func(e *Endpoint) *string { return &e.Connect }, "",
 			"endpoint that the others connect to").must(),
 	}
@@ -138,6 +140,8 @@ func stageKeys() []key[Stage] {
 			"handlers of worker that may run on after timeout while their slots do other jobs; absent: as many as count"),
 		field("max_age", span{least: time.Second}.kind(), func(s *Stage) *time.Duration { return &s.MaxAge }, "",
 			"how long a process of command runs until another takes its place, a tenth more or less; absent: for ever"),
+		field("tls", stageTLS(), func(s *Stage) *StageTLS { return &s.TLS }, "",
+			"certificates of the stage's proxy and workers, where they have some of their own"),
 	}
 }
 

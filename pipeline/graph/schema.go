@@ -26,6 +26,11 @@ func Schema() []byte {
 			"route":    object(routeKeys()).with(routeRules()),
 			"stage":    object(stageKeys()).with(stageRules()),
 			"limits":   object(limitsKeys()),
+
+			"tls":          object(tlsKeys()).with(pairRules()),
+			"names":        object(roleNamesKeys()),
+			"certificate":  object(holderKeys()).with(pairRules()),
+			"certificates": object(stageTLSKeys()),
 		},
 	})
 	var out bytes.Buffer
