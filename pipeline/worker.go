@@ -36,17 +36,17 @@ type WorkerConfig struct {
 	Fronts []loopback.FrontEndpoint
 	// Interrupts are the interrupt endpoints of the fronts.
 	Interrupts []string
-	// TLS is who the worker is at tls+tcp endpoints, and whom it meets there; nil
+	// MTLS is who the worker is at tls+tcp endpoints, and whom it meets there; nil
 	// where there are none.
-	TLS *TLS
+	MTLS *MTLS
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
 }
 
-// TLS is a certificate, and the names of whom its holder meets.
-type TLS = mtls.Config
+// MTLS is a certificate, and the names of whom its holder meets.
+type MTLS = mtls.Config
 
 // Worker does the jobs of one stage in a process of its own: a Pool whose
 // jobs, answers and interrupts travel over ZeroMQ.
@@ -84,7 +84,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	}
 	w := &Worker{stop: make(chan struct{}), done: make(chan struct{})}
 	var err error
-	if w.id, err = mtls.Optional(cfg.TLS, o.Logger); err != nil {
+	if w.id, err = mtls.Optional(cfg.MTLS, o.Logger); err != nil {
 		return nil, fmt.Errorf("pipeline: worker of stage %q: %w", cfg.Stage, err)
 	}
 	o.TLS = w.id

@@ -41,5 +41,5 @@ func IsOpen(endpoint string) bool {
 // proxy.example, *.example, spiffe://example/proxy, spiffe://example/workers/*.
 func CheckName(s string) error { return mtls.CheckName(s) }
 
-// TLS is who a part is at tls+tcp endpoints, and whom it meets there.
-type TLS = mtls.Config
+// MTLS is who a part is at tls+tcp endpoints, and whom it meets there.
+type MTLS = mtls.Config

@@ -37,9 +37,9 @@ type FrontConfig struct {
 	Loopback, Interrupt string
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
-	// TLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
+	// MTLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
 	// where there are none.
-	TLS *TLS
+	MTLS *MTLS
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -91,7 +91,7 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 	o := cfg.Transport
 	o.Instance, o.Logger = table.Instance(), cfg.Logger
 	f := &Front{table: table}
-	if f.id, err = mtls.Optional(cfg.TLS, cfg.Logger); err != nil {
+	if f.id, err = mtls.Optional(cfg.MTLS, cfg.Logger); err != nil {
 		return nil, fmt.Errorf("cluster: front: %w", err)
 	}
 	o.TLS = f.id

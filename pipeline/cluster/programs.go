@@ -47,9 +47,9 @@ type ProgramsConfig struct {
 	// processes do not come back from a job in time: they are ended and started
 	// again. Empty: they are left alone.
 	Status string
-	// TLS is who we are at Status, if that is a tls+tcp endpoint, and who may be
+	// MTLS is who we are at Status, if that is a tls+tcp endpoint, and who may be
 	// there. The programs speak plain ZeroMQ.
-	TLS *TLS
+	MTLS *MTLS
 	// Transport bounds the connection to Status.
 	Transport transport.Options
 	// LogLevel is passed on to the programs.
@@ -129,7 +129,7 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 		return p, nil
 	}
 	var err error
-	if p.id, err = mtls.Optional(cfg.TLS, cfg.Logger); err != nil {
+	if p.id, err = mtls.Optional(cfg.MTLS, cfg.Logger); err != nil {
 		return nil, fmt.Errorf("cluster: stage %q: %w", cfg.Stage, err)
 	}
 	cfg.Transport.TLS = p.id

@@ -50,9 +50,9 @@ type ProxyConfig struct {
 	Attempts int
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
-	// TLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
+	// MTLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
 	// where there are none.
-	TLS *TLS
+	MTLS *MTLS
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -102,7 +102,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := mtls.Optional(cfg.TLS, o.Logger)
+	id, err := mtls.Optional(cfg.MTLS, o.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: proxy of stage %q: %w", cfg.Stage, err)
 	}

@@ -120,7 +120,7 @@ func (s *Service) Front(name string) (*Front, error) {
 		Loopback:  f.Loopback.Bind,
 		Interrupt: f.Interrupt.Bind,
 		Transport: s.cfg.Transport,
-		TLS:       s.tls(graph.RoleFront, f.Name),
+		MTLS:      s.mtls(graph.RoleFront, f.Name),
 		Logger:    s.cfg.Logger.With("front", f.Name),
 	}
 	var stages []stageAt
@@ -222,18 +222,18 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Repeat:        stageRepeats[st.Repeat],
 		Attempts:      st.Attempts,
 		Transport:     s.cfg.Transport,
-		TLS:           s.tls(graph.RoleProxy, st.Name),
+		MTLS:          s.mtls(graph.RoleProxy, st.Name),
 		Logger:        s.cfg.Logger,
 	})
 }
 
-// tls returns who a part is at tls+tcp endpoints; nil: nobody needs to know.
-func (s *Service) tls(kind graph.RoleKind, name string) *TLS {
+// mtls returns who a part is at tls+tcp endpoints; nil: nobody needs to know.
+func (s *Service) mtls(kind graph.RoleKind, name string) *MTLS {
 	id := s.graph.Identity(graph.Role{Kind: kind, Name: name})
 	if id == nil {
 		return nil
 	}
-	return &TLS{CA: id.CA, Cert: id.Cert, Key: id.Key, Peers: id.Peers}
+	return &MTLS{CA: id.CA, Cert: id.Cert, Key: id.Key, Peers: id.Peers}
 }
 
 var stageRepeats = map[graph.Repeat]Repeat{
@@ -287,7 +287,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
-			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport, TLS: s.programsTLS(st),
+			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport, MTLS: s.programsMTLS(st),
 			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
@@ -299,18 +299,18 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
 			Timeout: st.Timeout, MaxHung: st.MaxHung,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
-			Transport: s.cfg.Transport, TLS: s.tls(graph.RoleWorkers, st.Name), Logger: s.cfg.Logger,
+			Transport: s.cfg.Transport, MTLS: s.mtls(graph.RoleWorkers, st.Name), Logger: s.cfg.Logger,
 		})
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
 }
 
-// programsTLS is tls for who watches a stage's worker programs.
-func (s *Service) programsTLS(st *graph.Stage) *TLS {
+// programsMTLS is mtls for who watches a stage's worker programs.
+func (s *Service) programsMTLS(st *graph.Stage) *MTLS {
 	if !IsTLS(statusOf(st)) {
 		return nil
 	}
-	return s.tls(graph.RoleWorkers, st.Name)
+	return s.mtls(graph.RoleWorkers, st.Name)
 }
 
 // statusOf returns where it is told which worker programs of a stage hang, if

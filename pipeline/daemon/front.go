@@ -19,7 +19,7 @@ type frontFlags struct {
 	proxy, loopback, interrupt endpoint
 	watch                      endpoints
 	http                       httpFlags
-	tls                        tlsFlags
+	mtls                       mtlsFlags
 	network                    network
 }
 
@@ -54,7 +54,7 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 	flags.Var(&f.interrupt, "interrupt", "endpoint to bind for interrupts")
 	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness; repeatable")
 	flags.StringVar(&f.name, "name", "", "name of the front where there are several, at most 28 bytes")
-	f.tls.add(flags)
+	f.mtls.add(flags)
 	f.network.add(flags)
 	f.http.add(flags)
 	return cmd
@@ -118,7 +118,7 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 	if f.http.maxBody > cluster.MaxRemoteBody {
 		return usagef("--max-body %v is too much for a proxy: at most %d bytes travel", &f.http.maxBody, cluster.MaxRemoteBody)
 	}
-	tls, err := f.tls.config(meet([]string{string(f.loopback), string(f.interrupt)}, workers, proxies), meet(append(f.watch, string(f.proxy)), proxies))
+	mtls, err := f.mtls.config(meet([]string{string(f.loopback), string(f.interrupt)}, workers, proxies), meet(append(f.watch, string(f.proxy)), proxies))
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 		Watch:     f.watch,
 		Loopback:  string(f.loopback),
 		Interrupt: string(f.interrupt),
-		TLS:       tls,
+		MTLS:      mtls,
 		Logger:    log,
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ type proxyFlags struct {
 	repeat               repeat
 	attempts             int
 	drain                time.Duration
-	tls                  tlsFlags
+	mtls                 mtlsFlags
 	network              network
 }
 
@@ -61,7 +61,7 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
-	f.tls.add(flags)
+	f.mtls.add(flags)
 	f.network.add(flags)
 	return cmd
 }
@@ -110,7 +110,7 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	up, down := string(f.upstream), string(f.downstream)
-	tls, err := f.tls.config(meet([]string{up}, fronts, senders), meet([]string{down}, workers), meet(f.fronts.all(), fronts), meet(f.interrupts, fronts))
+	mtls, err := f.mtls.config(meet([]string{up}, fronts, senders), meet([]string{down}, workers), meet(f.fronts.all(), fronts), meet(f.interrupts, fronts))
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 		Stage:         f.stage,
 		Upstream:      up,
 		Downstream:    down,
-		TLS:           tls,
+		MTLS:          mtls,
 		Fronts:        f.fronts.fronts(),
 		Interrupts:    f.interrupts,
 		MaxQueue:      f.maxQueue,

@@ -22,7 +22,7 @@ type workerFlags struct {
 	stage        string
 	timeout      time.Duration
 	drain        time.Duration
-	tls          tlsFlags
+	mtls         mtlsFlags
 }
 
 // slotsPerCore is how many jobs a worker process does at a time by default,
@@ -66,7 +66,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
-	f.tls.add(flags)
+	f.mtls.add(flags)
 	return cmd
 }
 
@@ -94,7 +94,7 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if err := f.check(); err != nil {
 		return err
 	}
-	tls, err := f.tls.config(meet(append(f.next.all(), string(f.upstream)), proxies), meet(f.fronts.all(), fronts), meet(f.interrupts, fronts))
+	mtls, err := f.mtls.config(meet(append(f.next.all(), string(f.upstream)), proxies), meet(f.fronts.all(), fronts), meet(f.interrupts, fronts))
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 		Next:       f.next.byName,
 		Fronts:     f.fronts.fronts(),
 		Interrupts: f.interrupts,
-		TLS:        tls,
+		MTLS:       mtls,
 		Logger:     log,
 	})
 	if err != nil {

@@ -125,7 +125,7 @@ func assertSameButForPlaces(t *testing.T, want, got *graph.Graph) {
 	t.Helper()
 	rest := func(g graph.Graph) string {
 		g.Fronts, g.Stages, g.Network = nil, slices.Clone(g.Stages), ""
-		g.TLS.CA, g.TLS.Cert, g.TLS.Key = nil, "", ""
+		g.MTLS.CA, g.MTLS.Cert, g.MTLS.Key = nil, "", ""
 		for i := range g.Stages {
 			g.Stages[i].Upstream, g.Stages[i].Downstream = graph.Endpoint{}, graph.Endpoint{}
 		}

@@ -39,7 +39,7 @@ const containerTLS = "/etc/butterfly-tls"
 
 // certificates returns what is said of certificates, with the files of
 // containers: each has its own at the same place.
-func certificates(t graph.TLS) graph.TLS {
+func certificates(t graph.MTLS) graph.MTLS {
 	if !t.IsZero() {
 		t.CA, t.Cert, t.Key = []string{containerTLS + "/ca.crt"}, containerTLS+"/tls.crt", containerTLS+"/tls.key"
 	}

@@ -57,14 +57,14 @@ type replica struct {
 func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Graph {
 	g := *p.g
 	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
-	g.Network, g.TLS = graph.NetworkPrivate, certificates(p.g.TLS)
+	g.Network, g.MTLS = graph.NetworkPrivate, certificates(p.g.MTLS)
 	for _, r := range replicas {
 		f := *r.of.Front
 		f.Name = r.Name
 		f.Listen = fmt.Sprintf(":%d", listening(&f))
 		f.Loopback = endpoint(f.Loopback, r.Host, loopbackPort)
 		f.Interrupt = endpoint(f.Interrupt, r.Host, interruptPort)
-		f.TLS.Cert, f.TLS.Key = "", ""
+		f.MTLS.Cert, f.MTLS.Key = "", ""
 		if f.AccessLog != "" {
 			f.AccessLog = "-"
 		}
@@ -75,7 +75,7 @@ func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Grap
 		own := &g.Stages[i]
 		own.Upstream = endpoint(own.Upstream, host, upstreamPort)
 		own.Downstream = endpoint(own.Downstream, host, downstreamPort)
-		own.TLS = graph.StageTLS{Proxy: graph.Holder{Names: own.TLS.Proxy.Names}, Workers: graph.Holder{Names: own.TLS.Workers.Names}}
+		own.MTLS = graph.StageMTLS{Proxy: graph.Holder{Names: own.MTLS.Proxy.Names}, Workers: graph.Holder{Names: own.MTLS.Workers.Names}}
 	}
 	return &g
 }

@@ -36,7 +36,7 @@ func (g *Graph) check(top Position, at map[string]Position, flawed bool, o Optio
 	c.checkCycles()
 	c.checkEndpoints()
 	c.checkOutside()
-	c.checkTLS()
+	c.checkMTLS()
 	return c.problems
 }
 

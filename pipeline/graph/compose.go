@@ -21,8 +21,8 @@ func compose(documents []document, top Position) (*Graph, map[string]Position, [
 		if d.limits.MaxHops != 0 {
 			g.Limits = d.limits
 		}
-		if _, here := d.at["tls"]; here {
-			g.TLS = d.tls
+		if _, here := d.at["mtls"]; here {
+			g.MTLS = d.mtls
 		}
 		if d.network != "" {
 			g.Network = d.network
@@ -61,7 +61,7 @@ func again(first, of map[string]Position) []Problem {
 		switch {
 		case !twice:
 			first[key] = of[key]
-		case key == "front" || key == "fronts" || key == "limits" || key == "priorities" || key == "tls" || key == "network":
+		case key == "front" || key == "fronts" || key == "limits" || key == "priorities" || key == "mtls" || key == "network":
 			problems = append(problems, Problem{
 				Position: of[key], Path: key,
 				Message: fmt.Sprintf("%s is in two files, first at %v", key, before),

@@ -15,7 +15,7 @@ type document struct {
 	stages  []Stage
 	limits  Limits
 	classes []Priority
-	tls     TLS
+	mtls    MTLS
 	network Network
 	at      map[string]Position // of the keys of the file
 	flawed  bool                // something was wrong and has been reported
@@ -38,7 +38,7 @@ func documentKeys() []key[document] {
 		noted("stages", named("stage", maxName), "pools of workers by their names, and the edges between them", readStages),
 		noted("limits", ref("limits"), "bounds on every job", readLimits),
 		noted("priorities", classes(), "classes of jobs by their names, and the shares of turns that they get while all wait", readPriorities),
-		noted("tls", ref("tls"), "certificates of the parts, for tls+tcp endpoints", readTLS),
+		noted("mtls", ref("mtls"), "certificates of the parts, for tls+tcp endpoints", readMTLS),
 		noted("network", networks().schema, "private: plain tcp endpoints may be bound beyond this machine, since only parts of the graph get there; otherwise that is a warning", readNetwork),
 	}
 }

@@ -30,7 +30,7 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
-	e.tls(file, &g.TLS)
+	e.mtls(file, &g.MTLS)
 	file.text("network", string(g.Network))
 	if g.Limits.MaxHops != 0 {
 		file.mapping("limits").number("max_hops", g.Limits.MaxHops)
@@ -90,15 +90,15 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
 	m.text("access_log", f.AccessLog)
-	m.holder("tls", f.TLS)
+	m.holder("mtls", f.MTLS)
 }
 
-func (e *encoder) tls(file mapping, t *TLS) {
+func (e *encoder) mtls(file mapping, t *MTLS) {
 	if t.IsZero() {
 		return
 	}
 	e.at = t.Position
-	m := file.mapping("tls")
+	m := file.mapping("mtls")
 	m.list("ca", t.CA)
 	m.text("cert", t.Cert)
 	m.text("key", t.Key)
@@ -171,10 +171,10 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("attempts", s.Attempts)
 		m.number("max_hung", s.MaxHung)
 		m.duration("max_age", s.MaxAge)
-		if s.TLS.Proxy.Cert != "" || s.TLS.Workers.Cert != "" || len(s.TLS.Proxy.Names)+len(s.TLS.Workers.Names) > 0 {
-			certificates := m.mapping("tls")
-			certificates.holder("proxy", s.TLS.Proxy)
-			certificates.holder("workers", s.TLS.Workers)
+		if s.MTLS.Proxy.Cert != "" || s.MTLS.Workers.Cert != "" || len(s.MTLS.Proxy.Names)+len(s.MTLS.Workers.Names) > 0 {
+			certificates := m.mapping("mtls")
+			certificates.holder("proxy", s.MTLS.Proxy)
+			certificates.holder("workers", s.MTLS.Workers)
 		}
 	}
 }

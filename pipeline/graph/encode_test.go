@@ -25,7 +25,7 @@ func full() *graph.Graph {
 			WriteTimeout: 3 * time.Microsecond, HalfCloseGrace: time.Nanosecond, DrainTimeout: 61 * time.Second,
 			MaxBody: 10 << 20, MaxHeader: 1000, MaxPendingBytes: 100<<20 + 1, MaxTarget: 512, MaxPending: 7, MaxConns: 8, StreamWindow: 1 << 20, StreamIdle: 9 * time.Second, DrainDelay: 2 * time.Second, MaxConnsPerClient: 6, MaxRequestsPerConn: 5,
 			Live: "/live: yes", Ready: "/%41ready", AccessLog: "-",
-			TLS: graph.Holder{Cert: "/etc/$c", Key: "k", Names: []string{"*.east"}},
+			MTLS: graph.Holder{Cert: "/etc/$c", Key: "k", Names: []string{"*.east"}},
 		}},
 		Routes: []graph.Route{
 			{Path: "/a", Host: "*.example.com", Methods: []string{"GET", "POST"}, Header: map[string]string{"X-$": "a$b", "Null": "null", "N": "1"},
@@ -39,13 +39,13 @@ func full() *graph.Graph {
 				Env:     map[string]string{"Y": "yes", "E": ""}, Next: []string{"true", "1e3"},
 				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30,
 				Timeout: 90 * time.Second, Repeat: graph.RepeatAlways, Attempts: 7, MaxAge: 25 * time.Hour,
-				TLS: graph.StageTLS{Proxy: graph.Holder{Names: []string{"spiffe://a/*"}}, Workers: graph.Holder{Cert: "c", Key: "k"}}},
+				MTLS: graph.StageMTLS{Proxy: graph.Holder{Names: []string{"spiffe://a/*"}}, Workers: graph.Holder{Cert: "c", Key: "k"}}},
 			{Name: "true", External: true, Next: []string{"1e3"}},
 			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
 		Limits: graph.Limits{MaxHops: 9},
-		TLS: graph.TLS{CA: []string{"a", "true"}, Cert: "1", Key: "2", Names: graph.RoleNames{
+		MTLS: graph.MTLS{CA: []string{"a", "true"}, Cert: "1", Key: "2", Names: graph.RoleNames{
 			Fronts: []string{"f"}, Proxies: []string{"p", "spiffe://p"}, Workers: []string{"w"},
 		}},
 		Network:    graph.NetworkPrivate,
@@ -104,9 +104,9 @@ func TestEncodeKeepsEveryField(t *testing.T) {
 	assertSaysAll(t, g.Routes)
 	assertSaysAll(t, g.Stages)
 	assertSaysAll(t, []graph.Limits{g.Limits})
-	assertSaysAll(t, []graph.TLS{g.TLS})
-	assertSaysAll(t, []graph.RoleNames{g.TLS.Names})
-	assertSaysAll(t, []graph.Holder{g.Fronts[0].TLS})
+	assertSaysAll(t, []graph.MTLS{g.MTLS})
+	assertSaysAll(t, []graph.RoleNames{g.MTLS.Names})
+	assertSaysAll(t, []graph.Holder{g.Fronts[0].MTLS})
 	assertSaysAll(t, g.Priorities)
 	assertComesBack(t, g)
 }

@@ -25,8 +25,8 @@ type Graph struct {
 	// Priorities are the classes of jobs; the first is that of routes that name
 	// none. Load fills in DefaultPriorities.
 	Priorities []Priority
-	// TLS are the certificates for tls+tcp endpoints.
-	TLS TLS
+	// MTLS are the certificates for tls+tcp endpoints.
+	MTLS MTLS
 	// Network says who gets to plain tcp endpoints.
 	Network Network
 	// Warnings are what Load found that may be meant.
@@ -76,8 +76,8 @@ type Front struct {
 	// AccessLog is the file for a line per answer: "-" is the standard output,
 	// "" none.
 	AccessLog string
-	// TLS is the front's certificate, where it has one of its own.
-	TLS Holder
+	// MTLS is the front's certificate for other parts, where it has one of its own.
+	MTLS Holder
 
 	Position Position
 	origin
@@ -162,8 +162,8 @@ type Stage struct {
 	// MaxAge is how long a process of Command runs, a tenth more or less, until
 	// it is replaced; 0 is for ever.
 	MaxAge time.Duration
-	// TLS are the certificates of its parts, where they have some of their own.
-	TLS StageTLS
+	// MTLS are the certificates of its parts, where they have some of their own.
+	MTLS StageMTLS
 
 	Position Position
 	origin

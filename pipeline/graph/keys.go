@@ -58,8 +58,8 @@ func frontKeys() []key[Front] {
 			"path of the readiness check; \"\" is none"),
 		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
 			"file for a line per answer, - for the standard output"),
-		field("tls", holder(), func(f *Front) *Holder { return &f.TLS }, "",
-			"the front's certificate, where it has one of its own"),
+		field("mtls", holder(), func(f *Front) *Holder { return &f.MTLS }, "",
+			"the front's certificate for other parts, where it has one of its own"),
 	}
 }
 
@@ -140,7 +140,7 @@ func stageKeys() []key[Stage] {
 			"handlers of worker that may run on after timeout while their slots do other jobs; absent: as many as count"),
 		field("max_age", span{least: time.Second}.kind(), func(s *Stage) *time.Duration { return &s.MaxAge }, "",
 			"how long a process of command runs until another takes its place, a tenth more or less; absent: for ever"),
-		field("tls", stageTLS(), func(s *Stage) *StageTLS { return &s.TLS }, "",
+		field("mtls", stageMTLS(), func(s *Stage) *StageMTLS { return &s.MTLS }, "",
 			"certificates of the stage's proxy and workers, where they have some of their own"),
 	}
 }

@@ -27,10 +27,10 @@ func Schema() []byte {
 			"stage":    object(stageKeys()).with(stageRules()),
 			"limits":   object(limitsKeys()),
 
-			"tls":          object(tlsKeys()).with(pairRules()),
-			"names":        object(roleNamesKeys()),
-			"certificate":  object(holderKeys()).with(pairRules()),
-			"certificates": object(stageTLSKeys()),
+			"mtls":       object(mtlsKeys()).with(pairRules()),
+			"names":      object(roleNamesKeys()),
+			"identity":   object(holderKeys()).with(pairRules()),
+			"identities": object(stageMTLSKeys()),
 		},
 	})
 	var out bytes.Buffer
