@@ -62,6 +62,11 @@ func (f *Front) admit(nc net.Conn, away chan struct{}) {
 			if err := f.watcher.add(c); err != nil {
 				f.log.Warn("connection not watched: its client's leaving goes unnoticed", "err", err)
 			}
+			if err := c.handshake(); err != nil {
+				c.cutOff = true
+				_ = c.Close()
+				return
+			}
 			// The error is the client's, who has been told.
 			_ = f.server.ServeConn(c)
 		})
@@ -72,6 +77,10 @@ func (f *Front) admit(nc net.Conn, away chan struct{}) {
 		case f.draining.Load():
 			c.drain()
 		}
+		return
+	}
+	if f.certs != nil { // a handshake would cost more than the one request that is refused
+		_ = nc.Close()
 		return
 	}
 	select {
@@ -85,13 +94,13 @@ func (f *Front) admit(nc net.Conn, away chan struct{}) {
 	}
 }
 
-// turnAway tells a client why there is no connection for it.
+// turnAway tells a client why there is no connection for it, without TLS.
 func turnAway(nc net.Conn, why error, timeout time.Duration) {
 	defer nc.Close()
 	info := wire.Info{Version: 1, Close: true}
 	told := refusalOf(why)
 	r := httptext.NewText(told.status, told.message)
-	r.Header.Set("Retry-After", retryAfter)
+	r.Header.Set("Retry-After", httptext.RetryAfter(0))
 	_ = nc.SetDeadline(time.Now().Add(min(timeout, lingerTotal)))
 	if _, err := nc.Write(r.Render(&info, false)); err == nil {
 		linger(nc, func() bool { return false })

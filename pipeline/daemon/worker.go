@@ -23,6 +23,7 @@ type workerFlags struct {
 	timeout      time.Duration
 	drain        time.Duration
 	mtls         mtlsFlags
+	metrics      metricsFlag
 }
 
 // slotsPerCore is how many jobs a worker process does at a time by default,
@@ -54,7 +55,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 			if handler == nil {
 				return usagef("there is no worker %q: want one of %s", args[0], names)
 			}
-			return f.run(cmd.Context(), args[0], handler, log)
+			return f.run(cmd.Context(), a, args[0], handler, log)
 		},
 	}
 	flags := cmd.Flags()
@@ -67,6 +68,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
 	f.mtls.add(flags)
+	f.metrics.add(flags)
 	return cmd
 }
 
@@ -90,7 +92,7 @@ func (f *workerFlags) check() error {
 	return nil
 }
 
-func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Handler, log *slog.Logger) error {
+func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipeline.Handler, log *slog.Logger) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -100,6 +102,10 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	}
 	if f.stage == "" {
 		f.stage = name
+	}
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
 	}
 	w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 		Stage:      f.stage,
@@ -116,7 +122,14 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if err != nil {
 		return usageError{err}
 	}
+	if err := m.metrics.Workers(f.stage, w); err != nil {
+		return err
+	}
+	part, err := m.around(w, log)
+	if err != nil {
+		return err
+	}
 	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", string(f.upstream))
 	defer adaptWorker(w)()
-	return serve(ctx, w, f.drain, log)
+	return serve(ctx, part, f.drain, log)
 }
