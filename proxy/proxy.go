@@ -43,6 +43,7 @@ type Proxy struct {
 	gatherer             *Gatherer
 	workers              map[*transport.Peer]*worker
 	audience             audience
+	absent               absent
 	upstream, downstream string // real endpoints, once bound
 	came, cameBefore     uint64 // jobs, until now and until the last tick
 	arrivals             uint64 // jobs queued
