@@ -32,7 +32,7 @@ type conn struct {
 	front    *Front
 	number   uint64     // in the registry
 	who      netip.Addr // for whom the registry counts it
-	client   uint32     // hash of the client's address
+	client   uint32     // hash of that
 
 	first       [firstRead]byte
 	buf         []byte   // what has come and nobody has read; may be a part of first
@@ -61,7 +61,8 @@ type conn struct {
 }
 
 func newConn(f *Front, nc net.Conn) *conn {
-	c := &conn{Conn: nc, raw: nc, front: f, who: clientOf(nc.RemoteAddr()), client: hashClient(nc.RemoteAddr()), fresh: true}
+	who := clientOf(nc.RemoteAddr())
+	c := &conn{Conn: nc, raw: nc, front: f, who: who, client: hashClient(who), fresh: true}
 	if f.certs != nil {
 		c.secure = tls.Server(nc, f.certs.shown)
 		c.Conn = c.secure

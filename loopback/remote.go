@@ -21,7 +21,8 @@ type Remote struct {
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 	leads []Losable        // where its jobs may come to
 
-	draining atomic.Bool // what the last status said; it ends before up is set
+	draining atomic.Bool  // what the last status said; it ends before up is set
+	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 
 	mu     sync.Mutex // guards the fields below, and changes of up
 	state  RemoteState
@@ -101,8 +102,11 @@ func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
 // Submit implements Stage. A job that gets lost with its connection is not sent
 // again: it might be done twice. A front's table decides about those of its own.
 // While the proxy is about to end, or away, they wait for its successor. The error
-// is that of transport.Dialer.Send.
+// is that of transport.Dialer.Send, or, for a front, a *StageFullError.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
+	if until := r.full.Load(); until != 0 && r.table != nil && !r.draining.Load() && time.Now().UnixNano() < until {
+		return &StageFullError{Retry: r.Wait()}
+	}
 	if sent != nil || r.table == nil {
 		return r.send(&job.Info, job.Payload.Frames(), sent)
 	}
@@ -223,6 +227,7 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.mu.Lock()
 	r.up.Store(false)
 	r.state = RemoteState{}
+	r.full.Store(0)
 	r.mu.Unlock()
 	if r.table != nil {
 		r.table.StageLost(r, time.Now())
@@ -245,10 +250,32 @@ func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 		r.state.Status, r.state.Told = s, time.Now()
 		r.prime = s.Prime
 		r.draining.Store(s.Draining || s.Closing)
+		r.full.Store(fullUntil(&s, r.state.Told))
 		if s.Closing {
 			r.up.Store(false)
 			p.Finish()
 		}
 		r.mu.Unlock()
 	}
+}
+
+// trustFull is how long a status that says that a stage is full holds at most: a
+// little longer than until the next such one comes.
+const trustFull = 150 * time.Millisecond
+
+// fullUntil returns until when a status told at now says that the stage is full,
+// in Unix nanoseconds; 0: it does not. It does not hold for longer than half of
+// what waits there takes, so that the workers never run out of jobs.
+func fullUntil(s *wire.Status, now time.Time) int64 {
+	if !s.Full {
+		return 0
+	}
+	return now.Add(min(s.Wait/2, trustFull)).UnixNano()
+}
+
+// Wait implements Gauge.
+func (r *Remote) Wait() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Status.Wait
 }

@@ -74,6 +74,8 @@ func goldens() map[string][]byte {
 	compat.Prime = true
 	draining := status
 	draining.Draining = true
+	busy := status
+	busy.Idle, busy.Queued, busy.Rate, busy.Full, busy.Wait = 0, 500, 800, true, 625*time.Millisecond
 	closing := draining
 	closing.Closing = true
 	opening := extended
@@ -119,6 +121,7 @@ func goldens() map[string][]byte {
 		"status":          status.AppendTo(nil),
 		"status-prime":    compat.AppendTo(nil),
 		"status-draining": draining.AppendTo(nil),
+		"status-full":     busy.AppendTo(nil),
 		"status-closing":  closing.AppendTo(nil),
 		"status-stuck":    stuck.AppendTo(nil),
 	}

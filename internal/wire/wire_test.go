@@ -152,7 +152,7 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, g[name], b.AppendTo(nil))
 	}
-	for _, name := range []string{"status", "status-prime", "status-draining", "status-closing"} {
+	for _, name := range []string{"status", "status-prime", "status-draining", "status-closing", "status-full", "status-stuck"} {
 		s, err := wire.ParseStatus(g[name])
 		require.NoError(t, err)
 		assert.Equal(t, g[name], s.AppendTo(nil))

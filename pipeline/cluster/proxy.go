@@ -37,6 +37,10 @@ type ProxyConfig struct {
 	// between stages are never refused.
 	MaxQueue      int
 	MaxQueueBytes int64
+	// Admission says which jobs of fronts are taken while there is room (503),
+	// and NoWorkers whether they are while there are no workers.
+	Admission Admission
+	NoWorkers NoWorkers
 	// Weights are the shares of the priority classes; nil:
 	// proxy.DefaultWeights.
 	Weights []int
@@ -52,6 +56,8 @@ type ProxyConfig struct {
 	FrontGrace time.Duration
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// Metrics of this process; nil: the proxy is not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -71,6 +77,24 @@ const (
 	RepeatSafe   = proxy.RepeatSafe   // those whose front marked them
 	RepeatAlways = proxy.RepeatAlways // all of them
 	RepeatNever  = proxy.RepeatNever  // none
+)
+
+// Admission says which jobs of fronts a stage takes while its queue has room.
+type Admission = proxy.Admission
+
+// What a stage may say.
+const (
+	AdmitQueue    = proxy.AdmitQueue    // all
+	AdmitDeadline = proxy.AdmitDeadline // those that can be done by their deadline
+)
+
+// NoWorkers says what becomes of jobs of fronts while a stage has no workers.
+type NoWorkers = proxy.NoWorkers
+
+// What a stage may say.
+const (
+	NoWorkersWait   = proxy.NoWorkersWait   // they wait for one
+	NoWorkersRefuse = proxy.NoWorkersRefuse // they are refused
 )
 
 // Attempts by default, and at most.
@@ -117,6 +141,8 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 			Timeout:       cfg.Timeout,
 			Repeat:        cfg.Repeat,
 			Attempts:      cfg.Attempts,
+			Admission:     cfg.Admission,
+			NoWorkers:     cfg.NoWorkers,
 		},
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
@@ -138,13 +164,28 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		claims = loopback.NewClaimer(p.back, p.proxy.Held)
 		claims.Attend(p.fronts)
 	}
-	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims)
-	return p, err
+	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
+		return nil, err
+	}
+	return p, p.measure(cfg.Stage, cfg.Metrics)
+}
+
+// measure has m serve what the proxy measures, and its connections.
+func (p *Proxy) measure(stage string, m *Metrics) error {
+	if err := m.stage(stage, p.proxy.Stats); err != nil {
+		return err
+	}
+	return m.sockets("proxy:"+stage, func() []socketReading {
+		up, down := p.proxy.Sockets()
+		return []socketReading{
+			{"upstream", up}, {"downstream", down}, {"loopback", p.back.Sockets()}, {"interrupt", p.hears.Sockets()},
+		}
+	})
 }
 
 // refusal is the text of an answer that a proxy makes.
-func refusal(info *wire.Info, status int, reason string) []byte {
-	return httptext.ErrorText(info, status, because(info, reason))
+func refusal(info *wire.Info, told proxy.Refusal) []byte {
+	return httptext.RefusalText(info, told.Status, because(info, told.Reason), told.Retry)
 }
 
 // forPrime makes a request fit for prime_server's parser, which aborts its

@@ -91,6 +91,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.number("max_requests_per_conn", f.MaxRequestsPerConn)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
+	m.text("client_header", f.ClientHeader)
 	m.text("access_log", f.AccessLog)
 }
 
@@ -109,6 +110,7 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.duration("timeout", r.Timeout)
 		m.text("priority", r.Priority)
 		m.text("repeat", string(r.Repeat))
+		m.text("client_header", r.ClientHeader)
 		list.Content = append(list.Content, m.node)
 	}
 	if len(routes) > 0 {
@@ -139,6 +141,8 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("max_visits", s.MaxVisits)
 		m.number("max_queue", s.MaxQueue)
 		m.size("max_queue_bytes", s.MaxQueueBytes)
+		m.text("admission", string(s.Admission))
+		m.text("no_workers", string(s.NoWorkers))
 		m.duration("timeout", s.Timeout)
 		m.text("repeat", string(s.Repeat))
 		m.number("attempts", s.Attempts)
