@@ -229,6 +229,7 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Timeout:       st.Timeout,
 		Repeat:        stageRepeats[st.Repeat],
 		Attempts:      st.Attempts,
+		FrontGrace:    s.graph.Limits.FrontGrace,
 		Transport:     s.cfg.Transport,
 		MTLS:          s.mtls(graph.RoleProxy, st.Name),
 		Metrics:       s.cfg.Metrics,
@@ -316,7 +317,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		}
 		w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
-			Timeout: st.Timeout, MaxHung: st.MaxHung,
+			Timeout: st.Timeout, MaxHung: st.MaxHung, FrontGrace: s.graph.Limits.FrontGrace,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
 			Transport: s.cfg.Transport, MTLS: s.mtls(graph.RoleWorkers, st.Name), Logger: s.cfg.Logger,
 		})

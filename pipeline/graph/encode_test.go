@@ -46,7 +46,7 @@ func full() *graph.Graph {
 			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
-		Limits: graph.Limits{MaxHops: 9},
+		Limits: graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
 		MTLS: graph.MTLS{CA: []string{"a", "true"}, Cert: "1", Key: "2", Names: graph.RoleNames{
 			Fronts: []string{"f"}, Proxies: []string{"p", "spiffe://p"}, Workers: []string{"w"},
 		}},
