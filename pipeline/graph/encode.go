@@ -30,6 +30,9 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
+	if g.Metrics.Listen != "" {
+		file.mapping("metrics").text("listen", g.Metrics.Listen)
+	}
 	if g.Limits.MaxHops != 0 {
 		file.mapping("limits").number("max_hops", g.Limits.MaxHops)
 	}
