@@ -65,19 +65,22 @@ func eachFile(t testing.TB, do func(file, text string, scenes []*scene)) {
 // The same over real connections, where the front lingers, sees clients leave,
 // and has deadlines.
 func TestCorpusOverTCP(t *testing.T) {
-	playOver(t, sceneConfig, func(r *rig) net.Conn { return r.dial().TCPConn })
+	playOver(t, sceneConfig, patience, func(r *rig) net.Conn { return r.dial().TCPConn })
 }
 
 func TestCorpusOverTLS(t *testing.T) {
 	cfg, a := secured(t, sceneConfig)
-	playOver(t, cfg, func(r *rig) net.Conn { return r.dialTLS(a.trusting()).Conn })
+	config := a.trusting()
+	playOver(t, cfg, 3*patience, func(r *rig) net.Conn { return r.dialTLS(config).Conn })
 }
 
+// patience is the front's with the clients of scenes: enough on a busy machine.
+const patience = 150 * time.Millisecond
+
 // playOver plays every scene over a connection that dial makes.
-func playOver(t *testing.T, cfg Config, dial func(*rig) net.Conn) {
+func playOver(t *testing.T, cfg Config, patience time.Duration, dial func(*rig) net.Conn) {
 	jobs := make(chan string, 100)
 	cfg.HalfCloseGrace = -1
-	const patience = 150 * time.Millisecond // enough on a busy machine
 	cfg.HeaderTimeout, cfg.BodyTimeout, cfg.IdleTimeout = patience, patience, patience
 	r := start(t, cfg, func(r *rig, j *loopback.Job) error {
 		text := string(j.Payload.Frames()[0])
@@ -89,7 +92,7 @@ func playOver(t *testing.T, cfg Config, dial func(*rig) net.Conn) {
 		for _, s := range scenes {
 			c := dial(r)
 			_, err := c.Write(s.send)
-			require.NoError(t, err)
+			require.NoError(t, err, "%s/%s", file, s.name)
 			if !s.stays {
 				_ = c.(interface{ CloseWrite() error }).CloseWrite() // fails where the front has closed already
 			}
