@@ -1,8 +1,6 @@
 package httpfront
 
 import (
-	"hash/fnv"
-	"net"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -72,15 +70,4 @@ func (c *conn) graceOver(waits uint64) {
 	if c.pending != nil && c.waits == waits {
 		c.pending.Abandon(loopback.ErrGone)
 	}
-}
-
-// hashClient tells clients apart for the fairness between them.
-func hashClient(a net.Addr) uint32 {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return 0
-	}
-	h := fnv.New32a()
-	_, _ = h.Write(tcp.IP)
-	return h.Sum32()
 }
