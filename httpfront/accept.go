@@ -100,7 +100,7 @@ func turnAway(nc net.Conn, why error, timeout time.Duration) {
 	info := wire.Info{Version: 1, Close: true}
 	told := refusalOf(why)
 	r := httptext.NewText(told.status, told.message)
-	r.Header.Set("Retry-After", retryAfter)
+	r.Header.Set("Retry-After", httptext.RetryAfter(0))
 	_ = nc.SetDeadline(time.Now().Add(min(timeout, lingerTotal)))
 	if _, err := nc.Write(r.Render(&info, false)); err == nil {
 		linger(nc, func() bool { return false })

@@ -34,12 +34,11 @@ func newAccessLog(to io.Writer, log *slog.Logger) *accessLog {
 }
 
 // note adds the line of an exchange whose answer is ready, or has left if it was
-// a stream: in common log format with the bytes of the body, then microseconds
+// a stream, at now: in common log format with the bytes of the body, then microseconds
 // and the request's id.
 //
 //	127.0.0.1 - - [02/Jan/2006:15:04:05 +0000] "GET / HTTP/1.1" 200 2 153 id
-func (a *accessLog) note(x *exchange, bytes int) {
-	now := time.Now()
+func (a *accessLog) note(x *exchange, now time.Time, bytes int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.buf) >= accessMax {
@@ -138,8 +137,8 @@ func (a *accessLog) flush(spare []byte) []byte {
 // appendHost appends the address of the client, or a dash for one without.
 func appendHost(dst []byte, x *exchange) []byte {
 	switch {
-	case x.client.IsValid():
-		return x.client.AppendTo(dst)
+	case x.asker.IsValid():
+		return x.asker.AppendTo(dst)
 	case x.conn.peer.IsValid():
 		return x.conn.peer.AppendTo(dst)
 	}

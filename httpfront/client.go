@@ -1,6 +1,8 @@
 package httpfront
 
 import (
+	"cmp"
+	"net/netip"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -70,4 +72,44 @@ func (c *conn) graceOver(waits uint64) {
 	if c.pending != nil && c.waits == waits {
 		c.pending.Abandon(loopback.ErrGone)
 	}
+}
+
+// client returns the number by which the stages tell the request's client from
+// others, for the turns that clients take: of the configured header field, or of
+// the address. Numbers are hashes, the same at every front: two clients may share
+// one, and then share their turns.
+func (x *exchange) client(route *Route) uint32 {
+	name := cmp.Or(route.ClientHeader, x.front.cfg.ClientHeader)
+	if name != "" {
+		if value := x.ctx.Request.Header.Peek(name); len(value) > 0 {
+			return hash("field", value)
+		}
+	}
+	if x.asker.IsValid() && x.asker != x.conn.peer {
+		return hashClient(clientOf(x.asker))
+	}
+	return x.conn.client
+}
+
+// hashClient returns the number of a client's address: of whom the registry counts
+// its connections for, so that a host with many addresses is one client.
+func hashClient(who netip.Addr) uint32 {
+	if !who.IsValid() {
+		return 0
+	}
+	bytes := who.As16()
+	return hash("address", bytes[:])
+}
+
+// hash is FNV-1a, of what a value is and the value.
+func hash(what string, value []byte) uint32 {
+	const offset, prime = 2166136261, 16777619
+	h := uint32(offset)
+	for i := range len(what) {
+		h = (h ^ uint32(what[i])) * prime
+	}
+	for _, b := range value {
+		h = (h ^ uint32(b)) * prime
+	}
+	return h
 }

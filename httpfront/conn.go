@@ -65,8 +65,8 @@ type conn struct {
 
 func newConn(f *Front, nc net.Conn) *conn {
 	c := &conn{Conn: nc, raw: nc, front: f, peer: peerOf(nc.RemoteAddr()), fresh: true}
-	c.trusted, c.client = f.cfg.TrustedProxies.has(c.peer), hashAddr(c.peer)
-	if !c.trusted {
+	c.client = hashClient(clientOf(c.peer))
+	if c.trusted = f.cfg.TrustedProxies.has(c.peer); !c.trusted {
 		c.who = clientOf(c.peer)
 	}
 	if f.certs != nil {

@@ -68,7 +68,7 @@ func eachFile(t testing.TB, do func(file, text string, scenes []*scene)) {
 // and has deadlines.
 func TestCorpusOverTCP(t *testing.T) {
 	for name, cfg := range sceneConfigs {
-		playOver(t, name, cfg, patience, func(r *rig) net.Conn { return r.dial().TCPConn })
+		playOver(t, name, cfg, scenePatience, func(r *rig) net.Conn { return r.dial().TCPConn })
 	}
 }
 
@@ -76,12 +76,13 @@ func TestCorpusOverTLS(t *testing.T) {
 	for name, cfg := range sceneConfigs {
 		cfg, a := secured(t, cfg)
 		config := a.trusting()
-		playOver(t, name, cfg, 3*patience, func(r *rig) net.Conn { return r.dialTLS(config).Conn })
+		playOver(t, name, cfg, 3*scenePatience, func(r *rig) net.Conn { return r.dialTLS(config).Conn })
 	}
 }
 
-// patience is the front's with the clients of scenes: enough on a busy machine.
-const patience = 150 * time.Millisecond
+// scenePatience is the front's with the clients of scenes: enough on a busy
+// machine.
+const scenePatience = 150 * time.Millisecond
 
 // playOver plays every scene of a configuration over connections that dial
 // makes.

@@ -1,7 +1,6 @@
 package httpfront
 
 import (
-	"hash/fnv"
 	"net"
 	"net/netip"
 	"slices"
@@ -22,7 +21,7 @@ func (x *exchange) edge() httptext.Edge {
 	lines := x.conn.lines[:0]
 	if cfg.Forwarded != ForwardedNot {
 		o := x.origin()
-		x.client = o.client
+		x.asker = o.client
 		lines = o.appendTo(lines, cfg.Forwarded)
 	}
 	if cfg.RequestIDHeader != "" {
@@ -126,12 +125,8 @@ func isRequestID(s []byte) bool {
 	return len(s) > 0 && len(s) <= wire.MaxRequestID
 }
 
-// tell puts into a job's info frame what the front knows of its client.
+// tell puts into a job's info frame what the request is called.
 func (x *exchange) tell(info *wire.Info) {
-	info.Client = x.conn.client
-	if x.client.IsValid() && x.client != x.conn.peer {
-		info.Client = hashAddr(x.client)
-	}
 	if x.named != "" {
 		info.SetField(wire.RequestID, []byte(x.named))
 	}
@@ -152,17 +147,6 @@ func peerOf(a net.Addr) netip.Addr {
 		return netip.Addr{}
 	}
 	return plain(tcp.AddrPort().Addr())
-}
-
-// hashAddr tells clients apart for the fairness between them.
-func hashAddr(a netip.Addr) uint32 {
-	if !a.IsValid() {
-		return 0
-	}
-	h := fnv.New32a()
-	b := clientOf(a).As16()
-	_, _ = h.Write(b[:])
-	return h.Sum32()
 }
 
 // IsRequestIDField reports whether a field may be Config.RequestIDHeader, to hold the

@@ -101,7 +101,9 @@ func (s *slot) do(job *loopback.Job) {
 	result, err := Result{}, errGoexit
 	defer func() {
 		s.jobs.Add(1)
-		s.busy.Add(int64(time.Since(began)))
+		took := time.Since(began)
+		s.busy.Add(int64(took))
+		s.pool.took.Observe(took)
 		switch wanted, overran := s.finish(c); {
 		case overran:
 			s.pool.overran.Add(1)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/stats"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -111,8 +112,19 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool)
+	claims := loopback.NewClaimer(w.back, w.held)
+	w.link.arrived = claims.Arrived
+	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool, claims)
 	return err
+}
+
+// held calls add with the keys of a front's jobs that are here: in slots, and on
+// their way to next stages.
+func (w *Worker) held(front uint64, add func(wire.Key)) {
+	w.link.held(add)
+	for _, n := range w.next {
+		n.Held(front, add)
+	}
 }
 
 // refuse answers a job that cannot be done here.
@@ -197,3 +209,24 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 
 // Stats returns the counters of the worker's pool.
 func (w *Worker) Stats() PoolStats { return w.pool.Stats() }
+
+// Took returns how long handlers took for their jobs, those left out that have
+// not returned.
+func (w *Worker) Took() stats.Distribution { return w.pool.Took() }
+
+// Sockets is what a Worker's connections have.
+type Sockets struct {
+	Upstream   transport.Stats // to the proxies of next stages
+	Downstream transport.Stats // to the stage's own proxy
+	Loopback   transport.Stats // to the fronts, for answers
+	Interrupt  transport.Stats // to the fronts, for interrupts
+}
+
+// Sockets returns what the worker's connections have.
+func (w *Worker) Sockets() Sockets {
+	s := Sockets{Downstream: w.link.sockets(), Loopback: w.back.Sockets(), Interrupt: w.hears.Sockets()}
+	for _, n := range w.next {
+		s.Upstream = s.Upstream.Plus(n.Sockets())
+	}
+	return s
+}

@@ -33,8 +33,9 @@ type Listener struct {
 	done    chan struct{} // closed by Close
 	dropped atomic.Uint64
 
-	mu      sync.Mutex // guards peers, running, closed; held while publishing
+	mu      sync.Mutex // guards peers, made, running, closed; held while publishing
 	peers   map[*Peer]struct{}
+	made    uint64 // peers so far
 	running bool
 	closed  bool
 }
@@ -92,10 +93,14 @@ func (l *Listener) Run(ctx context.Context) error {
 	defer stop()
 	var conns sync.WaitGroup
 	l.accept(&conns)
-	l.Close()
+	<-l.done
 	conns.Wait()
 	return nil
 }
+
+// Refuse takes no more connections and releases the endpoint, for a successor. The
+// peers stay until Close, or the end of Run's context.
+func (l *Listener) Refuse() { _ = l.socket.Close() }
 
 // Close releases the endpoint and disconnects all peers at once. It does not
 // wait: Run does. It may be called more than once, and before Run.
@@ -176,6 +181,7 @@ func (l *Listener) admit(e *entrant, remote string) (*Peer, error) {
 		return nil, err
 	}
 	l.peers[p] = struct{}{}
+	l.made++
 	return p, nil
 }
 

@@ -37,6 +37,10 @@ type ProxyConfig struct {
 	// between stages are never refused.
 	MaxQueue      int
 	MaxQueueBytes int64
+	// Admission says which jobs of fronts are taken while there is room (503),
+	// and NoWorkers whether they are while there are no workers.
+	Admission Admission
+	NoWorkers NoWorkers
 	// Weights are the shares of the priority classes; nil:
 	// proxy.DefaultWeights.
 	Weights []int
@@ -48,6 +52,8 @@ type ProxyConfig struct {
 	Attempts int
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// Metrics of this process; nil: the proxy is not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -67,6 +73,24 @@ const (
 	RepeatSafe   = proxy.RepeatSafe   // those whose front marked them
 	RepeatAlways = proxy.RepeatAlways // all of them
 	RepeatNever  = proxy.RepeatNever  // none
+)
+
+// Admission says which jobs of fronts a stage takes while its queue has room.
+type Admission = proxy.Admission
+
+// What a stage may say.
+const (
+	AdmitQueue    = proxy.AdmitQueue    // all
+	AdmitDeadline = proxy.AdmitDeadline // those that can be done by their deadline
+)
+
+// NoWorkers says what becomes of jobs of fronts while a stage has no workers.
+type NoWorkers = proxy.NoWorkers
+
+// What a stage may say.
+const (
+	NoWorkersWait   = proxy.NoWorkersWait   // they wait for one
+	NoWorkersRefuse = proxy.NoWorkersRefuse // they are refused
 )
 
 // Attempts by default, and at most.
@@ -111,10 +135,14 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 			Timeout:       cfg.Timeout,
 			Repeat:        cfg.Repeat,
 			Attempts:      cfg.Attempts,
+			Admission:     cfg.Admission,
+			NoWorkers:     cfg.NoWorkers,
 		},
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
 	}
+	var claims *loopback.Claimer
+	c.Arrived = func(key wire.Key) { claims.Arrived(key) }
 	p := &Proxy{life: newLifetime()}
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
@@ -125,13 +153,31 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if p.proxy, err = proxy.New(c); err != nil {
 		return nil, err
 	}
-	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy)
-	return p, err
+	if len(cfg.Fronts) > 0 {
+		claims = loopback.NewClaimer(p.back, p.proxy.Held)
+	}
+	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
+		return nil, err
+	}
+	return p, p.measure(cfg.Stage, cfg.Metrics)
+}
+
+// measure has m serve what the proxy measures, and its connections.
+func (p *Proxy) measure(stage string, m *Metrics) error {
+	if err := m.stage(stage, p.proxy.Stats); err != nil {
+		return err
+	}
+	return m.sockets("proxy:"+stage, func() []socketReading {
+		up, down := p.proxy.Sockets()
+		return []socketReading{
+			{"upstream", up}, {"downstream", down}, {"loopback", p.back.Sockets()}, {"interrupt", p.hears.Sockets()},
+		}
+	})
 }
 
 // refusal is the text of an answer that a proxy makes.
-func refusal(info *wire.Info, status int, reason string) []byte {
-	return httptext.ErrorText(info, status, because(info, reason))
+func refusal(info *wire.Info, told proxy.Refusal) []byte {
+	return httptext.RefusalText(info, told.Status, because(info, told.Reason), told.Retry)
 }
 
 // forPrime makes a request fit for prime_server's parser, which aborts its

@@ -22,6 +22,7 @@ type workerFlags struct {
 	stage        string
 	timeout      time.Duration
 	drain        time.Duration
+	metrics      metricsFlag
 }
 
 // slotsPerCore is how many jobs a worker process does at a time by default,
@@ -53,7 +54,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 			if handler == nil {
 				return usagef("there is no worker %q: want one of %s", args[0], names)
 			}
-			return f.run(cmd.Context(), args[0], handler, log)
+			return f.run(cmd.Context(), a, args[0], handler, log)
 		},
 	}
 	flags := cmd.Flags()
@@ -65,10 +66,11 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.metrics.add(flags)
 	return cmd
 }
 
-func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Handler, log *slog.Logger) error {
+func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipeline.Handler, log *slog.Logger) error {
 	if err := required("upstream-proxy", f.upstream); err != nil {
 		return err
 	}
@@ -87,6 +89,10 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if f.stage == "" {
 		f.stage = name
 	}
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
+	}
 	w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 		Stage:      f.stage,
 		Handler:    handler,
@@ -101,7 +107,14 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if err != nil {
 		return usageError{err}
 	}
+	if err := m.metrics.Workers(f.stage, w); err != nil {
+		return err
+	}
+	part, err := m.around(w, log)
+	if err != nil {
+		return err
+	}
 	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", string(f.upstream))
 	defer adaptWorker(w)()
-	return serve(ctx, w, f.drain, log)
+	return serve(ctx, part, f.drain, log)
 }

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +35,7 @@ func edgeKeys() []key[Front] {
 			"addresses of proxies that are believed when they say for whom they ask"),
 		field("forwarded", oneOf(ForwardedNone, ForwardedX, ForwardedRFC7239), func(f *Front) *Forwarded { return &f.Forwarded }, "",
 			"how they say it, and how workers are told; absent: x-forwarded with trusted_proxies, else none"),
-		field("request_id_header", fieldName(), func(f *Front) *string { return &f.RequestIDHeader }, "",
+		field("request_id_header", replacedField(), func(f *Front) *string { return &f.RequestIDHeader }, "",
 			"header field with the id of a request, taken from trusted_proxies, told to workers and clients; absent: none"),
 		field("request_id_from", oneOf(RequestIDFromTrusted, RequestIDFromEveryone), func(f *Front) *RequestIDFrom { return &f.RequestIDFrom }, string(RequestIDFromTrusted),
 			"whose ids are taken over: those of trusted_proxies, or of everyone"),
@@ -68,24 +70,26 @@ var ownFields = []string{
 	"expect", "forwarded", "x-real-ip", "x-butterfly-error",
 }
 
-// fieldName is the name of a header field that a front may replace.
-func fieldName() kind[string] {
-	s := schema{"type": "string", "pattern": tokenPattern}
-	return word("the name of a header field", s, func(s string) (string, *flaw) {
-		if _, wrong := parseField(s); wrong != nil || s == "" {
-			return "", flawf("X-Request-Id is usual", "%q is no name of a header field", brief(s))
+// replacedField is the name of a header field that a front may replace.
+func replacedField() kind[string] {
+	k := fieldName()
+	read := k.read
+	k.read = func(c cursor) (string, bool) {
+		s, ok := read(c)
+		if !ok {
+			return "", false
 		}
 		name := strings.ReplaceAll(strings.ToLower(s), "_", "-")
 		if strings.HasPrefix(name, "x-forwarded-") {
 			name = "forwarded"
 		}
-		for _, own := range ownFields {
-			if name == own {
-				return "", flawf("X-Request-Id is usual", "%q has a meaning of its own", s)
-			}
+		if slices.Contains(ownFields, name) {
+			c.problem(fmt.Sprintf("%q has a meaning of its own", s), "X-Request-Id is usual")
+			return "", false
 		}
-		return s, nil
-	})
+		return s, true
+	}
+	return k
 }
 
 // checkEdge compares what a front says of whom it speaks to.

@@ -77,6 +77,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.duration("stream_idle", f.StreamIdle)
 	m.duration("half_close_grace", f.HalfCloseGrace)
 	m.duration("drain_timeout", f.DrainTimeout)
+	m.duration("proxy_grace", f.ProxyGrace)
 	m.duration("drain_delay", f.DrainDelay)
 	m.size("max_body", f.MaxBody)
 	m.size("max_header", f.MaxHeader)
@@ -89,6 +90,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.number("max_requests_per_conn", f.MaxRequestsPerConn)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
+	m.text("client_header", f.ClientHeader)
 	m.text("access_log", f.AccessLog)
 }
 
@@ -107,6 +109,7 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.duration("timeout", r.Timeout)
 		m.text("priority", r.Priority)
 		m.text("repeat", string(r.Repeat))
+		m.text("client_header", r.ClientHeader)
 		list.Content = append(list.Content, m.node)
 	}
 	if len(routes) > 0 {
@@ -137,6 +140,8 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("max_visits", s.MaxVisits)
 		m.number("max_queue", s.MaxQueue)
 		m.size("max_queue_bytes", s.MaxQueueBytes)
+		m.text("admission", string(s.Admission))
+		m.text("no_workers", string(s.NoWorkers))
 		m.duration("timeout", s.Timeout)
 		m.text("repeat", string(s.Repeat))
 		m.number("attempts", s.Attempts)
