@@ -171,9 +171,13 @@ func (c *conn) Close() error {
 	return c.shut()
 }
 
-// mayLinger reports whether there may be something that nobody has read. Under
-// TLS that is a client's close_notify too, which it may have sent already.
-func (c *conn) mayLinger() bool { return c.lingers || c.secure != nil && !c.cutOff }
+// mayLinger reports whether there may be something that nobody has read. An idle
+// connection of a front that drains may have been answered a moment ago, and its
+// client may be sending the next request; under TLS it may have sent a
+// close_notify.
+func (c *conn) mayLinger() bool {
+	return c.lingers || c.front.draining.Load() || c.secure != nil && !c.cutOff
+}
 
 // drain closes the connection if it is idle.
 func (c *conn) drain() {

@@ -59,8 +59,8 @@ func (x *exchange) end() {
 	if x.unread || !x.skip() {
 		x.hurry()
 	}
-	if x.front.draining.Load() {
-		x.ctx.SetConnectionClose()
+	if x.front.draining.Load() || x.conn.asked == uint64(x.front.cfg.MaxRequestsPerConn) {
+		x.hurry()
 	}
 	if !x.streams {
 		x.note(len(x.ctx.Response.Body()))

@@ -44,6 +44,7 @@ type Proxy struct {
 	gatherer             *Gatherer
 	workers              map[*transport.Peer]*worker
 	audience             audience
+	absent               absent
 	upstream, downstream string // real endpoints, once bound
 	up, down             *transport.Listener
 	came, cameBefore     uint64 // jobs, until now and until the last tick

@@ -67,6 +67,12 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}
+		if gone, replaced := p.absent.gone(&e.Info); gone {
+			if !replaced {
+				refused = append(refused, Refused{&e.Job, ErrFrontGone})
+			}
+			continue
+		}
 		p.arrived(&e.Job)
 		job, err := p.gatherer.Take(&e.Job, now)
 		if err != nil {
@@ -257,8 +263,10 @@ func (p *Proxy) lose(w *worker) (lost, unsent []*loopback.Job) {
 func (p *Proxy) retry(ran, unsent []*loopback.Job, err error) (ended []Refused) {
 	again := unsent
 	for _, job := range ran {
-		switch {
-		case p.gatherer.Dropped(job.Info.Key()):
+		switch gone, replaced := p.absent.gone(&job.Info); {
+		case p.gatherer.Dropped(job.Info.Key()), replaced:
+		case gone:
+			ended = append(ended, Refused{job, ErrFrontGone})
 		case p.balancer.Retry(job):
 			again = append(again, job.Payload.(*envelope).again())
 		case !leftToOthers(job):
@@ -327,6 +335,9 @@ func (p *Proxy) answer(info *wire.Info, err error) {
 	if p.cfg.Answerer != nil {
 		out := *info
 		out.Code = uint16(told.Status)
+		if errors.Is(err, ErrFrontGone) && out.Extended {
+			out.Flags |= wire.Lost
+		}
 		text := p.cfg.Render(&out, told)
 		cause = p.cfg.Answerer.Answer(loopback.Answer{Info: out, Payload: wire.Frames{text}}, nil)
 	}

@@ -228,6 +228,7 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Timeout:       st.Timeout,
 		Repeat:        stageRepeats[st.Repeat],
 		Attempts:      st.Attempts,
+		FrontGrace:    s.graph.Limits.FrontGrace,
 		Transport:     s.cfg.Transport,
 		Metrics:       s.cfg.Metrics,
 		Logger:        s.cfg.Logger,
@@ -305,7 +306,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		}
 		w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
-			Timeout: st.Timeout, MaxHung: st.MaxHung,
+			Timeout: st.Timeout, MaxHung: st.MaxHung, FrontGrace: s.graph.Limits.FrontGrace,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
 			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
 		})

@@ -20,7 +20,7 @@ type proxyFlags struct {
 	stage                string
 	maxQueue             int
 	maxQueueBytes        byteSize
-	timeout              time.Duration
+	timeout, frontGrace  time.Duration
 	repeat               choice[cluster.Repeat]
 	admission            choice[cluster.Admission]
 	noWorkers            choice[cluster.NoWorkers]
@@ -31,7 +31,7 @@ type proxyFlags struct {
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	f := proxyFlags{
-		drain: defaultDrain, attempts: cluster.DefaultAttempts,
+		drain: defaultDrain, frontGrace: loopback.DefaultFrontGrace, attempts: cluster.DefaultAttempts,
 		maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes,
 		repeat: repeatChoice(), admission: admissionChoice(), noWorkers: noWorkersChoice(),
 	}
@@ -67,6 +67,7 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a worker may take for a job until another gets it, or 504; 0: no limit")
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
+	flags.DurationVar(&f.frontGrace, "front-grace", f.frontGrace, "how long a front may be away before its jobs are given up; negative: for ever")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
 	f.metrics.add(flags)
 	return cmd
@@ -101,6 +102,9 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	if f.maxQueue < 1 || f.maxQueueBytes < 1 {
 		return usagef("--max-queue and --max-queue-bytes have to be at least 1")
 	}
+	if f.frontGrace == 0 {
+		return usagef("--front-grace 0s gives fronts no time to come back")
+	}
 	if f.timeout < 0 {
 		return usagef("--timeout %v is negative", f.timeout)
 	}
@@ -124,6 +128,7 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 		Admission:     f.admission.chosen,
 		NoWorkers:     f.noWorkers.chosen,
 		Attempts:      f.attempts,
+		FrontGrace:    f.frontGrace,
 		Metrics:       m.metrics,
 		Logger:        log,
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline"
 )
 
@@ -21,6 +22,7 @@ type workerFlags struct {
 	count        int
 	stage        string
 	timeout      time.Duration
+	frontGrace   time.Duration
 	drain        time.Duration
 	metrics      metricsFlag
 }
@@ -31,7 +33,7 @@ type workerFlags struct {
 const slotsPerCore = 8
 
 func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
-	f := workerFlags{count: slotsPerCore * runtime.NumCPU(), drain: defaultDrain}
+	f := workerFlags{count: slotsPerCore * runtime.NumCPU(), drain: defaultDrain, frontGrace: loopback.DefaultFrontGrace}
 	names := strings.Join(a.workerNames(), ", ")
 	cmd := &cobra.Command{
 		Use:     "worker NAME --upstream-proxy ENDPOINT --loopback ENDPOINT --interrupt ENDPOINT",
@@ -65,6 +67,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
+	flags.DurationVar(&f.frontGrace, "front-grace", f.frontGrace, "how long a front may be away before its jobs are given up; negative: for ever")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
 	f.metrics.add(flags)
 	return cmd
@@ -79,6 +82,9 @@ func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipe
 	}
 	if f.drain < 0 {
 		return usagef("--drain %v is negative", f.drain)
+	}
+	if f.frontGrace == 0 {
+		return usagef("--front-grace 0s gives fronts no time to come back")
 	}
 	if f.timeout < 0 {
 		return usagef("--timeout %v is negative", f.timeout)
@@ -98,6 +104,7 @@ func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipe
 		Handler:    handler,
 		Slots:      f.count,
 		Timeout:    f.timeout,
+		FrontGrace: f.frontGrace,
 		Upstream:   string(f.upstream),
 		Next:       f.next.byName,
 		Fronts:     f.fronts.fronts(),
