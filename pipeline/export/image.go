@@ -16,11 +16,12 @@ type run struct {
 	Graph         string
 	Memory, Soft  int  // MiB; at most, and what Go aims at
 	Stop          int  // seconds
+	Metrics       int  // port
 	Secure        bool // it has a certificate
 }
 
 func (p *plan) run(image string, role graph.Role, memory int) run {
-	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop, p.secure(role)}
+	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop, p.metrics(), p.secure(role)}
 }
 
 // frontRun is run for a front that is known by another name in containers.

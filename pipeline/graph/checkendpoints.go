@@ -51,6 +51,7 @@ func (c *checker) checkEndpoints() {
 	}
 	c.checkNetwork(bound)
 	c.compareBound(bound)
+	c.checkMetrics(bound)
 	c.compareNamed(named)
 }
 

@@ -9,7 +9,7 @@ import (
 
 func frontKeys() []key[Front] {
 	positive := span{least: time.Nanosecond}.kind()
-	return []key[Front]{
+	return append([]key[Front]{
 		field("listen", address(), func(f *Front) *string { return &f.Listen }, DefaultListen,
 			"address for HTTP, host:port; :port is every address"),
 		field("tls", mappingOf("tls", tlsKeys), func(f *Front) *FrontTLS { return &f.TLS }, "",
@@ -66,7 +66,7 @@ func frontKeys() []key[Front] {
 			"file for a line per answer, - for the standard output"),
 		field("mtls", holder(), func(f *Front) *Holder { return &f.MTLS }, "",
 			"the front's certificate for other parts, where it has one of its own"),
-	}
+	}, edgeKeys()...)
 }
 
 func fileName(s string) (string, *flaw) {
