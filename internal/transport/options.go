@@ -92,6 +92,12 @@ type Options struct {
 	// ErrWaiting, instead of its later fate, once the message has to wait for
 	// a connection. For senders who cannot wait as long as that may take.
 	TellWaiting bool
+	// GiveBack has a Dialer take messages only while it is connected (ErrPeerGone),
+	// and give back those whose writing has not begun when the connection is lost:
+	// their Notifiers are told ErrUnsent. For senders who have another way.
+	GiveBack bool
+	// Resolver looks up host names for Names; nil: net.DefaultResolver.
+	Resolver Resolver
 	// Subscribe are a Sub socket's prefixes; an empty one subscribes to
 	// everything. A Sub socket needs at least one.
 	Subscribe [][]byte
