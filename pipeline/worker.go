@@ -26,10 +26,12 @@ type WorkerConfig struct {
 	Timeout time.Duration
 	MaxHung int
 	// Upstream is the downstream endpoint of the stage's own proxy: where
-	// jobs come from.
+	// jobs come from. Of several proxies they are named with commas between, and
+	// each slot is at home at one of them at a time. A host name stands for as
+	// many as it has addresses.
 	Upstream string
-	// Next are the upstream endpoints of the next stages' proxies, by stage; a
-	// single one under "" takes whatever is forwarded.
+	// Next are the upstream endpoints of the next stages' proxies, by stage,
+	// likewise; a single stage under "" takes whatever is forwarded.
 	Next map[string]string
 	// Fronts are the loopback endpoints of the fronts, at least one.
 	Fronts []loopback.FrontEndpoint
@@ -48,7 +50,7 @@ type Worker struct {
 	link  *link
 	back  *loopback.Sender
 	hears *loopback.Subscriber
-	next  []*loopback.Remote
+	next  []*loopback.Proxies
 
 	stop     chan struct{} // closed by Shutdown
 	stopOnce sync.Once
@@ -89,7 +91,7 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	}
 	next := make(map[string]loopback.Stage, len(cfg.Next))
 	for name, endpoint := range cfg.Next {
-		r, err := loopback.NewRemote(endpoint, o, nil)
+		r, err := loopback.NewProxies(loopback.Endpoints(endpoint), o, nil)
 		if err != nil {
 			return fmt.Errorf("pipeline: downstream proxy %q: %w", name, err)
 		}

@@ -16,10 +16,13 @@ const announceInterval = time.Second
 // proxy's lock guards it.
 //
 // Every upstream peer that announced butterfly is told, workers of other stages
-// too: their connections look like a front's. Peers that did not announce are
-// never: a prime_server DEALER does not read, and its queue would grow.
+// too: their connections look like a front's. So are workers of this stage that
+// ask for it, since their slots may move to another proxy. Peers that did not
+// announce are never: a prime_server DEALER does not read, and its queue would
+// grow.
 type audience struct {
 	peers map[*transport.Peer]struct{}
+	moves bool // some are workers whose slots move
 	told  wire.Status
 	at    time.Time
 	meter meter
@@ -40,7 +43,7 @@ func (a *audience) leave(p *transport.Peer) { delete(a.peers, p) }
 // tell sends the status to everybody if it is due. A peer that does not read
 // misses some.
 func (a *audience) tell(now time.Time, s wire.Status) {
-	if now.Sub(a.at) < announceInterval && !differ(a.told, s) {
+	if now.Sub(a.at) < announceInterval && !differ(a.told, s) && !(a.moves && shifted(a.told, s)) {
 		return
 	}
 	a.told, a.at = s, now
@@ -55,4 +58,10 @@ func (a *audience) tell(now time.Time, s wire.Status) {
 func differ(a, b wire.Status) bool {
 	return a.Prime != b.Prime || a.Draining != b.Draining || a.Workers != b.Workers || a.Slots != b.Slots ||
 		(a.Idle == 0) != (b.Idle == 0) || (a.Queued == 0) != (b.Queued == 0) || !slices.Equal(a.Stuck, b.Stuck)
+}
+
+// shifted reports whether a change is worth telling at once to those who spread
+// slots over proxies: while jobs wait, twice as many or half as many do.
+func shifted(a, b wire.Status) bool {
+	return b.Queued > 2*a.Queued || 2*b.Queued < a.Queued
 }
