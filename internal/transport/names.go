@@ -30,6 +30,7 @@ const (
 // count only where there are none of IPv4: a host that has one of each is one.
 type Names struct {
 	endpoints []Endpoint
+	fixed     bool
 	resolver  Resolver
 	look      chan struct{}
 	answers   map[string][]Endpoint // the last good answer for each endpoint; Run's
@@ -63,11 +64,13 @@ func NewNames(endpoints []string, o Options) (*Names, error) {
 		n.endpoints = append(n.endpoints, e)
 		n.failed[s] = &quietLog{logger: o.Logger, message: "name not found", endpoint: s}
 	}
+	n.fixed = o.Unfollowed || !slices.ContainsFunc(n.endpoints, named)
 	return n, nil
 }
 
-// Fixed reports whether no endpoint has a name: then there is nothing to follow.
-func (n *Names) Fixed() bool { return !slices.ContainsFunc(n.endpoints, named) }
+// Fixed reports whether there is nothing to follow, as where no endpoint has a
+// name.
+func (n *Names) Fixed() bool { return n.fixed }
 
 // named reports whether an endpoint has a host name.
 func named(e Endpoint) bool {
@@ -129,7 +132,7 @@ func (n *Names) resolve(ctx context.Context) []string {
 
 // addresses returns what an endpoint stands for.
 func (n *Names) addresses(ctx context.Context, e Endpoint) []Endpoint {
-	if !named(e) {
+	if n.fixed || !named(e) {
 		return []Endpoint{e}
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookEvery)

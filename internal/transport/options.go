@@ -96,8 +96,10 @@ type Options struct {
 	// and give back those whose writing has not begun when the connection is lost:
 	// their Notifiers are told ErrUnsent. For senders who have another way.
 	GiveBack bool
-	// Resolver looks up host names for Names; nil: net.DefaultResolver.
-	Resolver Resolver
+	// Resolver looks up host names for Names; nil: net.DefaultResolver. With
+	// Unfollowed a name is one endpoint, however many addresses it has.
+	Resolver   Resolver
+	Unfollowed bool
 	// Subscribe are a Sub socket's prefixes; an empty one subscribes to
 	// everything. A Sub socket needs at least one.
 	Subscribe [][]byte

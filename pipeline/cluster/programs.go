@@ -44,7 +44,8 @@ type ProgramsConfig struct {
 	MaxAge time.Duration
 	// Status is the upstream endpoint of the stage, where its proxy tells which
 	// processes do not come back from a job in time: they are ended and started
-	// again. Empty: they are left alone.
+	// again. Of several proxies they are named with commas between. Empty: they
+	// are left alone.
 	Status string
 	// Transport bounds the connection to Status.
 	Transport transport.Options
@@ -217,7 +218,7 @@ func (p *Programs) oldest() (next *program, due time.Time) {
 
 // checkEndpoints refuses endpoints that cannot be told in a list.
 func (c *ProgramsConfig) checkEndpoints() error {
-	all := append(slices.Sorted(maps.Values(c.Next)), c.Interrupts...)
+	all := slices.Clone(c.Interrupts)
 	for _, f := range c.Fronts {
 		all = append(all, f.Endpoint)
 	}

@@ -9,16 +9,18 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
 )
 
 // frontFlags are the flags of the front alone.
 type frontFlags struct {
-	listen, name               string
-	proxy, loopback, interrupt endpoint
-	watch                      endpoints
-	http                       httpFlags
+	listen, name        string
+	proxy               proxies
+	loopback, interrupt endpoint
+	watch               watched
+	http                httpFlags
 }
 
 func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
@@ -47,10 +49,10 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", f.listen, "`address` for HTTP, host:port or tcp://*:port")
-	flags.Var(&f.proxy, "proxy", "upstream endpoint of the first stage's proxy")
+	flags.Var(&f.proxy, "proxy", "upstream endpoint of the first stage's proxy; of several with commas between, or repeatable")
 	flags.Var(&f.loopback, "loopback", "endpoint to bind for answers")
 	flags.Var(&f.interrupt, "interrupt", "endpoint to bind for interrupts")
-	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness; repeatable")
+	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness; repeatable, with commas between those of one stage")
 	flags.StringVar(&f.name, "name", "", "name of the front where there are several, at most 28 bytes")
 	f.http.add(flags)
 	return cmd
@@ -66,7 +68,7 @@ func (f *frontFlags) positional(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	f.listen = args[0]
-	for i, to := range []*endpoint{&f.proxy, &f.loopback, &f.interrupt} {
+	for i, to := range []pflag.Value{&f.proxy, &f.loopback, &f.interrupt} {
 		if err := to.Set(args[1+i]); err != nil {
 			return usageError{err}
 		}
@@ -108,7 +110,7 @@ func seconds(s string) (time.Duration, error) {
 }
 
 func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer) error {
-	if err := required("proxy", f.proxy, "loopback", f.loopback, "interrupt", f.interrupt); err != nil {
+	if err := required("proxy", endpoint(f.proxy.String()), "loopback", f.loopback, "interrupt", f.interrupt); err != nil {
 		return err
 	}
 	if f.http.maxBody > cluster.MaxRemoteBody {
@@ -123,7 +125,7 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 	front, err := cluster.NewFront(cluster.FrontConfig{
 		HTTP:      http,
 		Table:     table,
-		Proxy:     string(f.proxy),
+		Proxy:     f.proxy.String(),
 		Watch:     f.watch,
 		Loopback:  string(f.loopback),
 		Interrupt: string(f.interrupt),

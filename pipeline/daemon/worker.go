@@ -15,13 +15,14 @@ import (
 
 // workerFlags are the flags of the workers of one stage alone.
 type workerFlags struct {
-	upstream     endpoint
-	next, fronts namedEndpoints
-	interrupts   endpoints
-	count        int
-	stage        string
-	timeout      time.Duration
-	drain        time.Duration
+	upstream   proxies
+	next       nextProxies
+	fronts     namedEndpoints
+	interrupts endpoints
+	count      int
+	stage      string
+	timeout    time.Duration
+	drain      time.Duration
 }
 
 // slotsPerCore is how many jobs a worker process does at a time by default,
@@ -57,8 +58,8 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(&f.upstream, "upstream-proxy", "downstream endpoint of the stage's own proxy")
-	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names")
+	flags.Var(&f.upstream, "upstream-proxy", "downstream endpoint of the stage's own proxy; of several with commas between, or repeatable")
+	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names, and commas between those of one stage")
 	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
 	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
@@ -69,7 +70,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 }
 
 func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Handler, log *slog.Logger) error {
-	if err := required("upstream-proxy", f.upstream); err != nil {
+	if err := required("upstream-proxy", endpoint(f.upstream.String())); err != nil {
 		return err
 	}
 	if len(f.fronts.names) == 0 || len(f.interrupts) == 0 {
@@ -92,8 +93,8 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 		Handler:    handler,
 		Slots:      f.count,
 		Timeout:    f.timeout,
-		Upstream:   string(f.upstream),
-		Next:       f.next.byName,
+		Upstream:   f.upstream.String(),
+		Next:       f.next,
 		Fronts:     f.fronts.fronts(),
 		Interrupts: f.interrupts,
 		Logger:     log,
@@ -101,7 +102,7 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if err != nil {
 		return usageError{err}
 	}
-	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", string(f.upstream))
+	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", f.upstream.String())
 	defer adaptWorker(w)()
 	return serve(ctx, w, f.drain, log)
 }

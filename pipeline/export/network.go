@@ -51,9 +51,9 @@ type replica struct {
 }
 
 // rewrite returns the graph as containers have it: endpoints at hosts of their
-// network, fronts by their replicas, and logs to the standard output. proxy
-// returns the host of a stage's proxy.
-func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Graph {
+// network, fronts by their replicas, and logs to the standard output. host
+// returns the host of a proxy.
+func (p *plan) rewrite(replicas []replica, host func(proxyPart) string) *graph.Graph {
 	g := *p.g
 	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
 	for _, r := range replicas {
@@ -68,9 +68,12 @@ func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Grap
 		g.Fronts = append(g.Fronts, f)
 	}
 	for i, s := range p.Stages {
-		host := proxy(s)
-		g.Stages[i].Upstream = endpoint(host, upstreamPort)
-		g.Stages[i].Downstream = endpoint(host, downstreamPort)
+		var pairs []graph.Pair
+		for _, proxy := range s.Proxies {
+			at := host(proxy)
+			pairs = append(pairs, graph.Pair{Upstream: endpoint(at, upstreamPort), Downstream: endpoint(at, downstreamPort)})
+		}
+		g.Stages[i] = g.Stages[i].WithPairs(pairs)
 	}
 	return &g
 }
