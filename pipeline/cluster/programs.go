@@ -238,7 +238,9 @@ func (c *ProgramsConfig) environment(n int) []string {
 	}
 	var next, fronts []string
 	for _, stage := range slices.Sorted(maps.Keys(c.Next)) {
-		next = append(next, stage+"="+c.Next[stage])
+		for _, endpoint := range loopback.Endpoints(c.Next[stage]) {
+			next = append(next, stage+"="+endpoint)
+		}
 	}
 	for _, f := range c.Fronts {
 		fronts = append(fronts, f.Name+"="+f.Endpoint)
