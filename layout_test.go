@@ -23,22 +23,26 @@ const module = "github.com/butterfly-zmq/butterfly"
 // for all packages below it. A package that is not here fails the test: decide
 // where it belongs first.
 var rooms = map[string][]string{
-	".":                     {},
-	"internal/wire":         {},
-	"internal/httptext":     {"internal/wire"},
-	"internal/rawio":        {},
-	"internal/transport":    {"internal/rawio"},
-	"internal/supervise":    {},
-	"internal/zmqpeer":      {},
-	"loopback":              {"internal/wire", "internal/transport"},
-	"proxy":                 {"internal/wire", "internal/transport", "loopback"},
-	"pipeline":              {"internal/wire", "internal/transport", "internal/httptext", "loopback"},
-	"pipeline/pipelinetest": {"internal/wire", "internal/transport", "internal/httptext", "loopback", "pipeline"},
-	"pipeline/graph":        {},
-	"pipeline/export":       {"pipeline/graph"},
-	"httpfront":             {"internal/wire", "internal/httptext", "internal/rawio", "loopback"},
+	".":                      {},
+	"internal/wire":          {},
+	"internal/httptext":      {"internal/wire"},
+	"internal/rawio":         {},
+	"internal/stats":         {},
+	"internal/metrics":       {"internal/stats"},
+	"internal/transport":     {"internal/rawio", "internal/mtls"},
+	"internal/mtls":          {},
+	"internal/mtls/mtlstest": {"internal/mtls"},
+	"internal/supervise":     {},
+	"internal/zmqpeer":       {},
+	"loopback":               {"internal/wire", "internal/transport"},
+	"proxy":                  {"internal/wire", "internal/stats", "internal/transport", "loopback"},
+	"pipeline":               {"internal/wire", "internal/stats", "internal/transport", "internal/httptext", "loopback"},
+	"pipeline/pipelinetest":  {"internal/wire", "internal/stats", "internal/transport", "internal/httptext", "loopback", "pipeline"},
+	"pipeline/graph":         {},
+	"pipeline/export":        {"pipeline/graph"},
+	"httpfront":              {"internal/wire", "internal/stats", "internal/httptext", "internal/rawio", "loopback"},
 	"pipeline/cluster": {
-		"internal/wire", "internal/transport", "internal/httptext", "internal/supervise",
+		"internal/wire", "internal/stats", "internal/metrics", "internal/transport", "internal/httptext", "internal/supervise",
 		"loopback", "proxy", "pipeline", "pipeline/graph", "httpfront",
 	},
 	"pipeline/daemon":   {"loopback", "httpfront", "pipeline", "pipeline/cluster", "pipeline/graph", "pipeline/export"},
@@ -64,8 +68,10 @@ var guests = map[string][]string{
 	"golang.org/x/sync":              {"loopback", "pipeline/cluster", "bench/..."},
 	"golang.org/x/time":              {"loopback", "pipeline", "httpfront", "bench/..."},
 	"gopkg.in/yaml.v3":               {"pipeline/graph"},
+	"github.com/prometheus":          {"internal/metrics"},
+	"golang.org/x/net":               {"internal/metrics"},
 	"github.com/santhosh-tekuri":     {},
-	"github.com/stretchr/testify":    {},
+	"github.com/stretchr/testify":    {"internal/mtls/mtlstest"},
 	"go.uber.org/goleak":             {},
 	"pgregory.net/rapid":             {},
 	"github.com/compose-spec":        {},
@@ -75,7 +81,7 @@ var guests = map[string][]string{
 
 // testOnly are packages of ours that no other package imports outside of tests,
 // so that no binary links them.
-var testOnly = []string{"internal/zmqpeer", "internal/e2e/...", "pipeline/pipelinetest"}
+var testOnly = []string{"internal/zmqpeer", "internal/mtls/mtlstest", "internal/e2e/...", "pipeline/pipelinetest"}
 
 // TestRoomsKnowOnlyWhomTheyMay reads all files, those of other systems too.
 func TestRoomsKnowOnlyWhomTheyMay(t *testing.T) {

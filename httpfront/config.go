@@ -49,6 +49,9 @@ type Config struct {
 	// *StatusError is what the client gets; any other error is a 500.
 	Route func(*httptext.Request) (Route, error)
 
+	// TLS encrypts all connections; nil: none. Its files are read by Run.
+	TLS *TLS
+
 	// LivePath answers 200 to GET and HEAD as long as the process serves
 	// (liveness); "" is no such path.
 	LivePath string
@@ -130,6 +133,18 @@ type Config struct {
 	// stay for long over fronts that were added.
 	MaxRequestsPerConn int
 
+	// ClientHeader names a header field by whose value clients are told apart for
+	// the turns that they take at the stages, like an API key; requests without it,
+	// and all where it is "", by address as MaxConnsPerClient has it. Somebody has
+	// to check the value: a client that may choose it has as many turns as it
+	// likes. A Route may have its own.
+	ClientHeader string
+
+	// Served counts the answers to requests that go to Stage; Own those that the
+	// front makes before it has a route: health, what is malformed or has none.
+	// nil: they are not counted.
+	Served, Own *Served
+
 	// AccessLog gets a line for each answer, a second later at most; nil is
 	// none. A writer that is too slow loses lines, which is said in the log.
 	AccessLog io.Writer
@@ -147,8 +162,12 @@ type Route struct {
 	Repeat Repeat
 	// Priority is the index of the job's priority class.
 	Priority uint8
+	// ClientHeader is Config.ClientHeader for these requests; "" is that one.
+	ClientHeader string
 	// Compat is what Config.Compat reports, for this request.
 	Compat bool
+	// Served counts the answer; nil: nobody does.
+	Served *Served
 }
 
 // Repeat says whether a job may run twice.
@@ -199,6 +218,10 @@ func (c *Config) Validate() error {
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
 	bad(c.MaxConnsPerClient < 0, "MaxConnsPerClient", "is negative")
 	bad(c.MaxRequestsPerConn < 0, "MaxRequestsPerConn", "is negative")
+	if c.TLS != nil {
+		wrong := c.TLS.validate()
+		bad(wrong != "", "TLS", wrong)
+	}
 	return errors.Join(errs...)
 }
 

@@ -1,6 +1,7 @@
 package httpfront
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"os"
@@ -25,11 +26,13 @@ const (
 // deadlines belong to the goroutine that serves it; what others touch is
 // guarded by mu.
 type conn struct {
-	net.Conn
-	front  *Front
-	number uint64     // in the registry
-	who    netip.Addr // for whom the registry counts it
-	client uint32     // hash of the client's address
+	net.Conn           // what requests are read from: raw, or secure
+	raw      net.Conn  // the TCP connection
+	secure   *tls.Conn // nil: not encrypted
+	front    *Front
+	number   uint64     // in the registry
+	who      netip.Addr // for whom the registry counts it
+	client   uint32     // hash of that
 
 	first       [firstRead]byte
 	buf         []byte   // what has come and nobody has read; may be a part of first
@@ -44,6 +47,8 @@ type conn struct {
 	asksHead    bool   // the request seems to be a HEAD, for when it cannot be read
 	lingers     bool   // the client may still be sending: close slowly
 	mute        bool   // nothing may be written any more
+	cutOff      bool   // an answer was begun and will not be finished
+	ahead       ahead  // read while the request waits, under TLS; its timer and reading are guarded by mu
 
 	mu         sync.Mutex // guards the fields below
 	idle       bool       // waits for nothing that has been promised
@@ -56,7 +61,13 @@ type conn struct {
 }
 
 func newConn(f *Front, nc net.Conn) *conn {
-	return &conn{Conn: nc, front: f, who: clientOf(nc.RemoteAddr()), client: hashClient(nc.RemoteAddr()), fresh: true}
+	who := clientOf(nc.RemoteAddr())
+	c := &conn{Conn: nc, raw: nc, front: f, who: who, client: hashClient(who), fresh: true}
+	if f.certs != nil {
+		c.secure = tls.Server(nc, f.certs.shown)
+		c.Conn = c.secure
+	}
+	return c
 }
 
 // changed is fasthttp's ConnState.
@@ -104,12 +115,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	written := 0
 	for {
 		if err := c.mayWrite(); err != nil {
+			c.cutOff = true
 			return written, err
 		}
 		part := p[written:min(len(p), written+writeChunk)]
 		n, err := c.Conn.Write(part)
 		written += n
 		if err != nil || written == len(p) {
+			c.cutOff = err != nil
 			return written, err
 		}
 	}
@@ -139,14 +152,19 @@ func (c *conn) cutWrite() {
 
 // Close implements net.Conn: fasthttp calls it once, when it has served.
 func (c *conn) Close() error {
-	if c.lingers && !c.mute {
+	// An idle connection of a front that drains may have been answered a moment
+	// ago, and its client may be sending the next request.
+	if (c.lingers || c.front.draining.Load()) && !c.mute {
 		c.mu.Lock()
 		c.idle = true // for drain
 		c.mu.Unlock()
-		linger(c.Conn, c.front.draining.Load)
+		if c.secure != nil && !c.cutOff {
+			_ = c.secure.CloseWrite()
+		}
+		linger(c.raw, c.front.draining.Load)
 	}
 	c.front.conns.remove(c)
-	return c.Conn.Close()
+	return c.shut()
 }
 
 // drain closes the connection if it is idle.
@@ -176,5 +194,5 @@ func (c *conn) cut() {
 	}
 	c.left = gone
 	c.mu.Unlock()
-	_ = c.Conn.Close()
+	_ = c.raw.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -64,8 +65,17 @@ func eachFile(t testing.TB, do func(file, text string, scenes []*scene)) {
 // The same over real connections, where the front lingers, sees clients leave,
 // and has deadlines.
 func TestCorpusOverTCP(t *testing.T) {
+	playOver(t, sceneConfig, func(r *rig) net.Conn { return r.dial().TCPConn })
+}
+
+func TestCorpusOverTLS(t *testing.T) {
+	cfg, a := secured(t, sceneConfig)
+	playOver(t, cfg, func(r *rig) net.Conn { return r.dialTLS(a.trusting()).Conn })
+}
+
+// playOver plays every scene over a connection that dial makes.
+func playOver(t *testing.T, cfg Config, dial func(*rig) net.Conn) {
 	jobs := make(chan string, 100)
-	cfg := sceneConfig
 	cfg.HalfCloseGrace = -1
 	const patience = 150 * time.Millisecond // enough on a busy machine
 	cfg.HeaderTimeout, cfg.BodyTimeout, cfg.IdleTimeout = patience, patience, patience
@@ -77,14 +87,15 @@ func TestCorpusOverTCP(t *testing.T) {
 	})
 	eachFile(t, func(file, _ string, scenes []*scene) {
 		for _, s := range scenes {
-			c := r.dial()
-			c.send(string(s.send))
+			c := dial(r)
+			_, err := c.Write(s.send)
+			require.NoError(t, err)
 			if !s.stays {
-				_ = c.CloseWrite() // fails where the front has closed already
+				_ = c.(interface{ CloseWrite() error }).CloseWrite() // fails where the front has closed already
 			}
 			out, err := io.ReadAll(c)
 			require.NoError(t, err, "%s/%s", file, s.name)
-			require.NoError(t, c.Close())
+			_ = c.Close()
 			var got []string
 			for len(jobs) > 0 {
 				got = append(got, <-jobs)

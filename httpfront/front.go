@@ -30,7 +30,8 @@ type Front struct {
 	cfg    Config
 	log    *slog.Logger
 	server *fasthttp.Server
-	access *accessLog // nil: off
+	access *accessLog    // nil: off
+	certs  *certificates // nil: no TLS; read by Run
 
 	conns     registry
 	receiving receiving
@@ -113,6 +114,13 @@ func (f *Front) Run(ctx context.Context) error {
 		return err
 	}
 	defer close(f.done)
+	if f.cfg.TLS != nil {
+		certs, err := loadCertificates(*f.cfg.TLS, f.log)
+		if err != nil {
+			return err
+		}
+		f.certs = certs
+	}
 	ln, err := f.listen(ctx)
 	if err != nil || ln == nil {
 		return err
@@ -178,6 +186,14 @@ func (f *Front) Addr() net.Addr {
 		return nil
 	}
 	return f.listener.Addr()
+}
+
+// URL returns where the front serves; only after Ready.
+func (f *Front) URL() string {
+	if f.cfg.TLS != nil {
+		return "https://" + f.Addr().String()
+	}
+	return "http://" + f.Addr().String()
 }
 
 // Draining reports whether Shutdown has been called, or Run's ctx has ended.

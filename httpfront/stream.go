@@ -3,7 +3,6 @@ package httpfront
 import (
 	"errors"
 	"io"
-	"net"
 	"strconv"
 	"time"
 
@@ -167,26 +166,14 @@ func (s *parts) Close() error {
 	s.conn.settled()
 	s.pending.Release()
 	s.pending = nil
-	if s.front.access != nil {
-		s.front.access.note(&s.exchange, s.sent)
-	}
+	s.note(s.sent)
 	return nil
 }
 
 // reset has the connection end by a reset.
 func (c *conn) reset() {
-	if l, ok := innermost(c.Conn).(interface{ SetLinger(sec int) error }); ok {
+	c.cutOff = true
+	if l, ok := c.raw.(interface{ SetLinger(sec int) error }); ok {
 		_ = l.SetLinger(0)
-	}
-}
-
-// innermost returns the connection that others are wrapped around.
-func innermost(c net.Conn) net.Conn {
-	for {
-		w, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			return c
-		}
-		c = w.NetConn()
 	}
 }

@@ -41,7 +41,7 @@ func newWatcher(conns *registry) (*watcher, error) {
 
 // add starts watching c. A client that has left already is noticed too.
 func (w *watcher) add(c *conn) error {
-	sc, ok := c.Conn.(syscall.Conn)
+	sc, ok := c.raw.(syscall.Conn)
 	if !ok {
 		return nil
 	}

@@ -51,7 +51,7 @@ func (c *conn) waiting() bool {
 }
 
 func peek(c *conn) {
-	sc, ok := c.Conn.(syscall.Conn)
+	sc, ok := c.raw.(syscall.Conn)
 	if !ok || !c.waiting() {
 		return
 	}

@@ -1,9 +1,11 @@
 package loopback_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -127,3 +129,60 @@ func TestJobsThatWaitAreMadeFitForAPrimeServerProxy(t *testing.T) {
 		})
 	}
 }
+
+// A proxy that drains gets no more jobs of a front, and one that closes is left
+// once it has all that was sent: what comes meanwhile is its successor's.
+func TestJobsWaitForTheSuccessorOfAProxyThatStops(t *testing.T) {
+	for name, status := range map[string]wire.Status{"draining": {Draining: true}, "closing": {Draining: true, Closing: true}} {
+		t.Run(name, func(t *testing.T) {
+			inSynctest(t, func(t *testing.T, s *site) {
+				stage, err := loopback.NewRemote("inproc://up", s.options, s.table)
+				require.NoError(t, err)
+				s.background(stage.Run)
+				o := s.options
+				o.Socket = transport.Router
+				old := &closer{receiver: make(receiver, 10), peers: make(chan *transport.Peer, 1), gone: make(chan struct{}, 9)}
+				l, err := transport.Listen("inproc://up", o, old)
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() { defer close(ended); _ = l.Run(ctx) }()
+				peer := <-old.peers
+				submit := func(text string) *loopback.Pending {
+					p := open(t, s.table, loopback.Ask{})
+					require.NoError(t, stage.Submit(&loopback.Job{Info: *p.Info(), Payload: wire.Frames{[]byte(text)}}, nil))
+					return p
+				}
+				first := submit("first")
+				assert.Equal(t, "first", string((<-old.receiver)[1]))
+				l.Refuse()
+				require.NoError(t, peer.Send(transport.Message{status.AppendTo(nil)}, nil))
+				synctest.Wait()
+				second := submit("second")
+				time.Sleep(time.Second) // virtual
+				assert.Empty(t, old.receiver)
+				assert.Equal(t, status.Closing, len(old.gone) == 1, "it ends the connection")
+				cancel()
+				<-ended
+
+				got := make(receiver, 10)
+				next, err := transport.Listen("inproc://up", o, got)
+				require.NoError(t, err)
+				s.background(next.Run)
+				assert.Equal(t, "second", string((<-got)[1]))
+				first.Fail(nil)
+				second.Fail(nil)
+			})
+		})
+	}
+}
+
+// closer is a receiver that tells of its peers.
+type closer struct {
+	receiver
+	peers chan *transport.Peer
+	gone  chan struct{}
+}
+
+func (c *closer) PeerUp(p *transport.Peer)        { c.peers <- p }
+func (c *closer) PeerDown(*transport.Peer, error) { c.gone <- struct{}{} }

@@ -34,8 +34,8 @@ func (e *errand) Sent(err error) {
 			e.proxies.again(e)
 		}
 	case e.sent == nil:
-		if err != nil && !errors.Is(err, transport.ErrWaiting) && e.proxies.table != nil {
-			e.proxies.table.Lost(&e.job.Info)
+		if e.proxies.table != nil {
+			(&onItsWay{e.proxies.table, e.job.Info}).Sent(err)
 		}
 	case !e.told.Swap(true) || err != nil && !errors.Is(err, transport.ErrWaiting):
 		e.sent.Sent(err)

@@ -3,6 +3,7 @@ package loopback
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
@@ -15,9 +16,6 @@ var (
 	ErrGone = errors.New("loopback: the client left")
 	// ErrLost: the job may not have reached its stage.
 	ErrLost = errors.New("loopback: the job was lost on its way to the stage")
-	// ErrStageDraining: the stage's proxy is about to end and takes no jobs of
-	// fronts; its successor will.
-	ErrStageDraining = errors.New("loopback: the stage is draining")
 	// ErrClosed: the table was stopped hard.
 	ErrClosed = errors.New("loopback: the table is closed")
 	// ErrDraining: the table takes no new requests.
@@ -38,6 +36,19 @@ func (e *FullError) Error() string {
 
 // Is reports whether target is ErrFull.
 func (e *FullError) Is(target error) bool { return target == ErrFull }
+
+// StageFullError says that a stage's proxy has told lately that it takes no more
+// jobs of fronts. The job was not sent.
+type StageFullError struct {
+	Retry time.Duration // how long it takes until what waits there has got workers
+}
+
+func (e *StageFullError) Error() string {
+	return fmt.Sprintf("loopback: the stage is full: its jobs wait %v", e.Retry.Round(time.Millisecond))
+}
+
+// RetryAfter returns Retry.
+func (e *StageFullError) RetryAfter() time.Duration { return e.Retry }
 
 // NoFrontError says that an answer has no way to the front that waits for it:
 // of several fronts none is known by the instance or name in its info frame.

@@ -14,6 +14,7 @@ type candidate struct {
 	twin     bool // another candidate leads to the same proxy
 	state    RemoteState
 	sent     int64 // jobs sent there since it told its status
+	full     int64 // until when it counts as full, in Unix ns; 0: it is not
 }
 
 // takes reports whether new jobs are to be sent there.

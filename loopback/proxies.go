@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
+	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
 
 // Proxies is a stage in other processes that one or several proxies serve: each
@@ -27,6 +29,7 @@ type Proxies struct {
 	options transport.Options
 	table   *Table
 	fit     func(*Job) error
+	leads   []Losable
 	log     *slog.Logger
 	account *account // of the jobs of all
 
@@ -34,7 +37,8 @@ type Proxies struct {
 	members []*member
 	from    []*candidate // those of members
 	waits   backlog[*errand]
-	run     func(*member) // starts a member; nil before Run
+	leave   map[*errand]struct{} // have waited, and are about to be sent
+	run     func(*member)        // starts a member; nil before Run
 	ending  bool
 }
 
@@ -63,7 +67,7 @@ func NewProxies(endpoints []string, o transport.Options, table *Table) (*Proxies
 	}
 	p := &Proxies{
 		names: names, where: strings.Join(endpoints, ","), options: o, table: table, log: logger(o),
-		account: newAccount(), waits: backlog[*errand]{limits: o.Queue.WithDefaults()},
+		account: newAccount(), waits: backlog[*errand]{limits: o.Queue.WithDefaults()}, leave: make(map[*errand]struct{}),
 	}
 	switch {
 	case len(endpoints) == 0:
@@ -81,13 +85,16 @@ func NewProxies(endpoints []string, o transport.Options, table *Table) (*Proxies
 			return nil, err
 		}
 	}
+	if table != nil {
+		table.Watch(p)
+	}
 	return p, nil
 }
 
 // add makes a member. The caller holds the lock, or nobody else knows p.
 func (p *Proxies) add(endpoint string) error {
 	m := &member{candidate: candidate{endpoint: endpoint}, named: true}
-	r := &Remote{table: p.table, line: line{account: p.account}, changed: func() { p.update(m) }}
+	r := &Remote{table: p.table, line: line{account: p.account}, group: p, changed: func() { p.update(m) }}
 	if err := r.dial(endpoint, p.options, r); err != nil {
 		return fmt.Errorf("loopback: stage: %w", err)
 	}
@@ -198,7 +205,8 @@ func (p *Proxies) update(m *member) {
 	if state.Told != m.state.Told {
 		m.sent = 0
 	}
-	m.state, m.epoch, m.up = state, epoch, m.up && state.Connected
+	m.state, m.epoch, m.up = state, epoch, m.up && state.Connected && !state.Status.Closing
+	m.full = fullUntil(&state.Status, state.Told)
 	p.findTwins()
 	if was && !m.up && !p.ending {
 		p.names.Look()
@@ -212,6 +220,9 @@ func (p *Proxies) update(m *member) {
 	var ready []*errand
 	if pick(p.from, p.table == nil, rand.Int64N) >= 0 {
 		ready = p.waits.take()
+		for _, e := range ready {
+			p.leave[e] = struct{}{}
+		}
 	}
 	p.mu.Unlock()
 	for _, e := range ready {
@@ -249,18 +260,135 @@ func (p *Proxies) Flush(ctx context.Context) error {
 }
 
 // Submit implements Stage. A job that may have left when its connection is lost
-// is not sent again: it might be done twice. The error is that of
-// transport.Dialer.Send, or, for a front, ErrStageDraining if all proxies are.
+// is not sent again: it might be done twice. A front's table decides about those
+// of its own. The error is that of transport.Dialer.Send, or, for a front, a
+// *StageFullError if all proxies say that they are.
 func (p *Proxies) Submit(job *Job, sent transport.Notifier) error {
 	if p.single != nil {
 		return p.single.Submit(job, sent)
 	}
+	if p.table != nil {
+		if err := p.refuse(time.Now()); err != nil {
+			return err
+		}
+		if sent == nil {
+			p.table.Submitted(job, p, time.Now())
+		}
+	}
 	return p.send(&errand{proxies: p, job: job, sent: sent})
+}
+
+// refuse returns an error if all proxies that take jobs have said that they are
+// full.
+func (p *Proxies) refuse(now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	full := false
+	for _, c := range p.from {
+		if c.takes() {
+			if now.UnixNano() >= c.full {
+				return nil
+			}
+			full = true
+		}
+	}
+	if !full {
+		return nil
+	}
+	return &StageFullError{Retry: p.wait()}
+}
+
+// Wait implements Gauge: it is that of the proxy where it is shortest.
+func (p *Proxies) Wait() time.Duration {
+	if p.single != nil {
+		return p.single.Wait()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wait()
+}
+
+// wait is Wait for callers that hold the lock.
+func (p *Proxies) wait() time.Duration {
+	shortest, any := time.Duration(0), false
+	for _, c := range p.from {
+		if w := c.state.Status.Wait; c.takes() && (!any || w < shortest) {
+			shortest, any = w, true
+		}
+	}
+	return shortest
+}
+
+// Losable returns the stage as a front's table knows it.
+func (p *Proxies) Losable() Losable {
+	if p.single != nil {
+		return p.single
+	}
+	return p
+}
+
+// LeadsTo says that jobs submitted here may come to these stages, too. Call it
+// before Run.
+func (p *Proxies) LeadsTo(others ...Losable) {
+	if p.single != nil {
+		p.single.LeadsTo(others...)
+	}
+	p.leads = others
+}
+
+// Leads implements Losable.
+func (p *Proxies) Leads(to Losable) bool {
+	return to == Losable(p) || slices.Contains(p.leads, to)
+}
+
+// Held implements Losable: it calls add with the keys of a front's jobs that have
+// not reached the kernel.
+func (p *Proxies) Held(front uint64, add func(wire.Key)) {
+	if p.single != nil {
+		p.single.Held(front, add)
+		return
+	}
+	note := func(e *errand) {
+		if key := e.job.Info.Key(); key.Instance == front {
+			add(key)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.waits.jobs {
+		note(e)
+	}
+	for e := range p.leave {
+		note(e)
+	}
+	for _, m := range p.members {
+		m.remote.away.held(front, add)
+	}
+}
+
+// Sockets returns what the connections have, and what waits for a proxy to come.
+func (p *Proxies) Sockets() (all transport.Stats) {
+	if p.single != nil {
+		return p.single.Sockets()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		all = all.Plus(m.remote.Sockets())
+	}
+	all.Queued += len(p.waits.jobs)
+	all.QueuedBytes += p.waits.bytes
+	return all
 }
 
 // again finds another proxy for a job that has not left.
 func (p *Proxies) again(e *errand) {
-	if err := p.send(e); err != nil {
+	err := p.send(e)
+	switch {
+	case err == nil:
+	case e.sent == nil && p.table != nil:
+		p.table.fail(&e.job.Info, ErrLost)
+	default:
 		e.Sent(err)
 	}
 }
@@ -270,12 +398,16 @@ func (p *Proxies) release(e *errand) {
 	if e.isOpen() {
 		p.again(e)
 	}
+	p.mu.Lock()
+	delete(p.leave, e)
+	p.mu.Unlock()
 	p.account.settle()
 }
 
 // send gives a job to a proxy, or keeps it if none is there.
 func (p *Proxies) send(e *errand) error {
 	for {
+		job := e.job
 		m, epoch, err := p.choose(e)
 		if m == nil {
 			if err == nil && e.sent != nil {
@@ -284,12 +416,14 @@ func (p *Proxies) send(e *errand) error {
 			return err
 		}
 		if e.late && e.sent == nil && p.fit != nil && m.remote.Prime() {
-			if err := p.fit(e.job); err != nil {
+			fit := *e.job // the table has it, too, and shows it to others
+			if err := p.fit(&fit); err != nil {
 				p.table.fail(&e.job.Info, err)
 				return nil
 			}
+			job = &fit
 		}
-		err = m.remote.send(&e.job.Info, e.job.Payload.Frames(), e)
+		err = m.remote.send(&job.Info, job.Payload.Frames(), e)
 		if !errors.Is(err, transport.ErrPeerGone) && !errors.Is(err, transport.ErrClosed) {
 			return err
 		}
@@ -328,11 +462,8 @@ func (p *Proxies) gone(m *member, epoch uint64) {
 
 // hold keeps a job until a proxy comes. The caller holds the lock.
 func (p *Proxies) hold(e *errand) error {
-	switch {
-	case p.ending:
+	if p.ending {
 		return transport.ErrClosed
-	case p.table != nil && p.drains():
-		return ErrStageDraining
 	}
 	e.late = true
 	dropped, ok := p.waits.add(e, func(job *Job) bool { return p.table == nil || p.table.isOpen(&job.Info) })
@@ -344,12 +475,6 @@ func (p *Proxies) hold(e *errand) error {
 	}
 	p.account.open.Add(1)
 	return nil
-}
-
-// drains reports whether all proxies are there and about to end. The caller
-// holds the lock.
-func (p *Proxies) drains() bool {
-	return len(p.from) > 0 && !slices.ContainsFunc(p.from, func(c *candidate) bool { return !c.up || c.takes() })
 }
 
 // Meet returns the short name of the proxy where the parts of a scattered job are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -34,7 +35,9 @@ type home struct {
 type linkConn struct {
 	home   *home
 	number int
-	peer   peer // nil while down; guarded by link.mu
+	dialer atomic.Pointer[transport.Dialer] // nil: it does not run
+	before atomic.Uint64                    // connections by earlier dialers
+	peer   peer                             // nil while down; guarded by link.mu
 }
 
 // peer is a connection that is up: a *transport.Peer.
@@ -92,7 +95,10 @@ func (c *linkConn) run(ctx context.Context) {
 	if err != nil {
 		panic(err) // add has tried it
 	}
+	c.dialer.Store(d)
 	_ = d.Run(ctx)
+	c.dialer.Store(nil)
+	c.before.Add(d.Stats().Connections)
 }
 
 // PeerUp implements transport.Handler: idle slots say so to the new peer.
@@ -179,6 +185,10 @@ func (c *linkConn) take(from peer, m transport.Message) error {
 	}
 	payload := wire.Frames(m[1:])
 	job := &loopback.Job{Info: info, Payload: payload, Size: payload.Size()}
+	key := info.Key() // the job is its slot's in a moment
+	if l.arrived != nil {
+		defer l.arrived(key)
+	}
 	if pl := l.place(c, &info); pl == nil || !pl.give(job) {
 		l.refuse(job, 503, "the worker has no place for the job")
 		return fmt.Errorf("pipeline: the proxy sent more jobs than slots are idle")

@@ -24,6 +24,7 @@ type link struct {
 	options  transport.Options
 	instance uint64
 	refuse   func(job *loopback.Job, status int, reason string)
+	arrived  func(wire.Key) // nil: nobody wants to know
 	log      *slog.Logger
 	warn     rate.Sometimes
 	places   []*place
@@ -220,6 +221,35 @@ func (l *link) place(c *linkConn, i *wire.Info) *place {
 		return nil
 	}
 	return p
+}
+
+// held calls add with the keys of the jobs that slots have.
+func (l *link) held(add func(wire.Key)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.places {
+		for _, key := range p.waiting[:p.given] {
+			add(key)
+		}
+		if p.state == working || p.state == holding {
+			add(p.done) // before the first job it is nobody's
+		}
+	}
+}
+
+// sockets returns what all connections have together.
+func (l *link) sockets() (all transport.Stats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.homes {
+		for _, c := range h.conns {
+			if d := c.dialer.Load(); d != nil {
+				all = all.Plus(d.Stats())
+			}
+			all.Connections += c.before.Load()
+		}
+	}
+	return all
 }
 
 // withdrawn takes a proxy's receipt: no job is on its way to the slot.

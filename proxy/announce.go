@@ -9,7 +9,8 @@ import (
 )
 
 // announceInterval is how often the status is told without a change. Changes
-// are told at the next tick.
+// are told at the next tick, and at each that the stage is full: fronts rely on
+// that only for as long.
 const announceInterval = time.Second
 
 // audience is who hears the stage's status, and what it was told last. The
@@ -21,29 +22,43 @@ const announceInterval = time.Second
 // announce are never: a prime_server DEALER does not read, and its queue would
 // grow.
 type audience struct {
-	peers map[*transport.Peer]struct{}
-	moves bool // some are workers whose slots move
-	told  wire.Status
-	at    time.Time
-	meter meter
+	peers   map[*transport.Peer]struct{}
+	workers map[*transport.Peer]struct{} // of this stage
+	told    wire.Status
+	at      time.Time
+	meter   meter
 }
 
 // join adds a peer and tells it the status at once.
 func (a *audience) join(p *transport.Peer, s wire.Status) {
-	if p.Instance() == 0 {
-		return
+	if p.Instance() != 0 {
+		a.add(a.peers, p, s)
 	}
-	a.peers[p] = struct{}{}
+}
+
+// joinWorker does so for a worker of this stage.
+func (a *audience) joinWorker(p *transport.Peer, s wire.Status) {
+	if p.Instance() != 0 {
+		a.add(a.workers, p, s)
+	}
+}
+
+func (a *audience) add(to map[*transport.Peer]struct{}, p *transport.Peer, s wire.Status) {
+	to[p] = struct{}{}
 	_ = p.Send(transport.Message{s.AppendTo(nil)}, nil) // if it has gone, PeerDown tells
 }
 
 // leave removes a peer.
-func (a *audience) leave(p *transport.Peer) { delete(a.peers, p) }
+func (a *audience) leave(p *transport.Peer) {
+	delete(a.peers, p)
+	delete(a.workers, p)
+}
 
 // tell sends the status to everybody if it is due. A peer that does not read
 // misses some.
 func (a *audience) tell(now time.Time, s wire.Status) {
-	if now.Sub(a.at) < announceInterval && !differ(a.told, s) && !(a.moves && shifted(a.told, s)) {
+	moved := len(a.workers) > 0 && shifted(a.told, s)
+	if now.Sub(a.at) < announceInterval && !s.Full && !moved && !differ(a.told, s) {
 		return
 	}
 	a.told, a.at = s, now
@@ -51,12 +66,16 @@ func (a *audience) tell(now time.Time, s wire.Status) {
 	for p := range a.peers {
 		_ = p.Send(m, nil)
 	}
+	for p := range a.workers {
+		_ = p.Send(m, nil)
+	}
 }
 
 // differ reports whether a change is worth telling at once: what decides on
 // readiness and admission, not every job that comes and goes.
 func differ(a, b wire.Status) bool {
-	return a.Prime != b.Prime || a.Draining != b.Draining || a.Workers != b.Workers || a.Slots != b.Slots ||
+	return a.Prime != b.Prime || a.Draining != b.Draining || a.Closing != b.Closing || a.Full != b.Full ||
+		a.Workers != b.Workers || a.Slots != b.Slots ||
 		(a.Idle == 0) != (b.Idle == 0) || (a.Queued == 0) != (b.Queued == 0) || !slices.Equal(a.Stuck, b.Stuck)
 }
 

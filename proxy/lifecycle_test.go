@@ -16,16 +16,16 @@ import (
 func TestProxyDrainedNeedsATick(t *testing.T) {
 	p, err := New(Config{Upstream: "inproc://up", Downstream: "inproc://down"})
 	require.NoError(t, err)
-	p.draining, p.came = true, 1
-	require.False(t, p.drained())
-	require.True(t, p.drained())
+	p.came = 1
+	require.False(t, p.calm())
+	require.True(t, p.calm())
 	p.came++
-	require.False(t, p.drained())
+	require.False(t, p.calm())
 }
 
 func TestProxyShutdownDrains(t *testing.T) {
 	r := newRig(t, "inproc", nil)
-	front, worker := r.front(5), r.worker(7)
+	front, prime, worker := r.front(5), r.front(0), r.worker(7)
 	worker.beat(0, wire.Key{})
 	key := front.submit(butterflyInfo(1), "held")
 	worker.job()
@@ -37,21 +37,95 @@ func TestProxyShutdownDrains(t *testing.T) {
 		return r.draining
 	}, patience, time.Millisecond)
 
-	front.submit(butterflyInfo(2), "new")
+	prime.submit(&wire.Info{ID: 2, Time: 1000, Version: 1}, "new")
 	r.expectAnswer(2, 503)
 	forwarded := butterflyInfo(3)
 	forwarded.Hops = 1
-	front.submit(forwarded, "on its way")
-	r.eventually(func(s wire.Status) bool { return s.Queued == 1 })
+	front.submit(forwarded, "between stages")
+	front.submit(butterflyInfo(4), "on its way")
+	r.eventually(func(s wire.Status) bool { return s.Queued == 2 })
+	for range 2 {
+		worker.beat(0, key)
+		info, _ := worker.job()
+		key = info.Key()
+		require.Empty(t, ended)
+	}
 	worker.beat(0, key)
-	info, _ := worker.job()
-	require.Empty(t, ended)
-	worker.beat(0, info.Key())
 	require.NoError(t, receive(t, ended))
 	require.NoError(t, receive(t, r.ended))
 	require.NoError(t, r.Shutdown(context.Background()), "twice is once")
 	require.ErrorIs(t, r.Run(context.Background()), ErrRunning)
 	require.Empty(t, r.answers)
+}
+
+// TestProxyClosesUnderLoad: a proxy that does not run empty frees its endpoint all
+// the same, has its peers finish, and takes all that they had sent.
+func TestProxyClosesUnderLoad(t *testing.T) {
+	for _, scheme := range []string{"inproc", "ipc", "tcp"} {
+		t.Run(scheme, func(t *testing.T) {
+			r := newRig(t, scheme, nil)
+			worker := r.worker(7)
+			worker.beat(0, wire.Key{})
+			sender := &sender{peers: make(chan *transport.Peer, 1)}
+			o := transport.Options{Socket: transport.Dealer, Instance: 5, Inproc: r.space}
+			d, err := transport.NewDialer(r.UpstreamEndpoint(), o, sender)
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(context.Background())
+			gone := make(chan struct{})
+			go func() {
+				defer close(gone)
+				_ = d.Run(ctx)
+			}()
+			t.Cleanup(func() { cancel(); <-gone })
+			send := func(id uint32) wire.Key {
+				i := butterflyInfo(id)
+				i.Hops = 1
+				require.NoError(t, d.Send([][]byte{i.AppendTo(nil), []byte("x")}, nil))
+				return i.Key()
+			}
+			held := send(1)
+			worker.job()
+			ended := make(chan error, 1)
+			go func() { ended <- r.Shutdown(context.Background()) }()
+			peer := receive(t, sender.peers) // it was told that the proxy closes
+			const more = 1000
+			for id := range uint32(more) {
+				send(2 + id)
+			}
+			require.NoError(t, d.Flush(context.Background()))
+			peer.Finish()
+			send(9999) // for the successor
+			for range more {
+				worker.beat(0, held)
+				info, _ := worker.job()
+				held = info.Key()
+			}
+			require.Empty(t, ended)
+			worker.beat(0, held)
+			require.NoError(t, receive(t, ended))
+			require.Empty(t, r.answers)
+
+			next, err := transport.Listen(r.UpstreamEndpoint(), transport.Options{Socket: transport.Router, Inproc: r.space}, nil)
+			require.NoError(t, err, "the endpoint is free")
+			next.Close()
+		})
+	}
+}
+
+// sender hands on its peer when that closes.
+type sender struct{ peers chan *transport.Peer }
+
+func (s *sender) PeerUp(*transport.Peer)          {}
+func (s *sender) PeerDown(*transport.Peer, error) {}
+func (s *sender) Receive(p *transport.Peer, batch []transport.Message) {
+	for _, m := range batch {
+		if status, err := wire.ParseStatus(m[0]); err == nil && status.Closing {
+			select {
+			case s.peers <- p:
+			default:
+			}
+		}
+	}
 }
 
 // TestProxyStopsHard: what waits is refused, what a worker has is not: it may

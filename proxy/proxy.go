@@ -34,6 +34,7 @@ type Proxy struct {
 	lost     limiter // jobs that nobody could be told of
 	loops    limiter // jobs that went too far
 	slow     limiter // jobs that were held for too long
+	refused  tally
 	ready    chan struct{}
 	stop     chan struct{} // closed once drained, or when Shutdown gives up
 	finished chan struct{} // closed at the end of Run
@@ -43,12 +44,16 @@ type Proxy struct {
 	gatherer             *Gatherer
 	workers              map[*transport.Peer]*worker
 	audience             audience
+	absent               absent
 	upstream, downstream string // real endpoints, once bound
+	up, down             *transport.Listener
 	came, cameBefore     uint64 // jobs, until now and until the last tick
 	arrivals             uint64 // jobs queued
-	quiet                int    // ticks in a row with nothing queued or held
+	quiet                bool   // nothing was queued or held at the last tick
+	leaving              int    // ticks since it drains, and then since it closes
 	started              bool
 	draining             bool
+	closing              bool // peers were told to send no more
 	stopping             bool // stop is closed
 	over                 bool // no job is taken, and what is lost is not told
 }
@@ -68,7 +73,7 @@ func New(c Config) (*Proxy, error) {
 		balancer: NewBalancer(c.Balancer),
 		gatherer: NewGatherer(c.gatherer()),
 		workers:  make(map[*transport.Peer]*worker),
-		audience: audience{peers: make(map[*transport.Peer]struct{})},
+		audience: audience{peers: make(map[*transport.Peer]struct{}), workers: make(map[*transport.Peer]struct{})},
 	}, nil
 }
 
@@ -93,6 +98,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	defer up.Close()
 	p.mu.Lock()
 	p.upstream, p.downstream = up.Endpoint(), down.Endpoint()
+	p.up, p.down = up, down
 	p.mu.Unlock()
 	close(p.ready)
 	return p.serve(ctx, up, down)
@@ -170,10 +176,8 @@ func (p *Proxy) tick(now time.Time) {
 		refused = append(refused, p.enter(job)...)
 	}
 	refused = append(refused, p.assign(now)...)
+	p.leave()
 	p.audience.tell(now, p.status(now))
-	if p.drained() {
-		p.stopNow()
-	}
 	p.mu.Unlock()
 	if len(overdue) > 0 {
 		p.slow.do(now, func(suppressed int) {
@@ -237,7 +241,7 @@ func (p *Proxy) status(now time.Time) wire.Status {
 	s := p.balancer.Status()
 	s.Workers = uint32(len(p.workers))
 	s.Parts = uint32(p.gatherer.Waiting())
-	s.Draining = p.draining
+	s.Draining, s.Closing = p.draining, p.closing
 	s.Stuck = p.stuck()
 	s.Rate = p.audience.meter.rate(now, p.balancer.Done())
 	return s
@@ -258,10 +262,11 @@ func (p *Proxy) stuck() (instances []uint64) {
 	return instances[:min(len(instances), wire.MaxStuck)]
 }
 
-// Shutdown refuses new jobs from fronts, so that the stage runs empty, takes
-// those of other stages as before, and ends Run once no job is queued or held,
-// a tenth of a second or two later. Fronts are told, so that butterfly's send no
-// more. Called before Run it makes Run return ErrClosed. If ctx ends first it
+// Shutdown has fronts send no more jobs, so that the stage runs empty, takes those
+// of other stages as before, for a second at most, and ends Run once no job is
+// queued or held, some tenths of a second later. Butterfly's fronts and workers keep
+// their jobs for a successor; prime_server's fronts, which cannot be told, are
+// refused. Called before Run it makes Run return ErrClosed. If ctx ends first it
 // stops hard and returns ctx's cause. It returns when Run has, and may be called
 // more than once.
 func (p *Proxy) Shutdown(ctx context.Context) error {
@@ -287,32 +292,4 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.mu.Unlock()
 	<-p.finished
 	return context.Cause(ctx)
-}
-
-// drainTicks is for how many ticks a proxy that drains bears with fronts that go
-// on sending: prime_server's, which cannot be told.
-const drainTicks = 20
-
-// drained reports whether a Shutdown has nothing left to wait for: nothing is
-// queued or held, and no job came for a whole tick. The latter because fronts
-// have to hear of the draining first, and because a worker that forwards a job
-// to its own stage beats on one connection and forwards on another: the beat
-// may be here first. The caller holds the lock.
-func (p *Proxy) drained() bool {
-	if !p.draining || !p.balancer.Quiet() || !p.gatherer.Quiet() {
-		p.quiet, p.cameBefore = 0, p.came
-		return false
-	}
-	calm := p.came == p.cameBefore
-	p.cameBefore = p.came
-	p.quiet++
-	return calm || p.quiet > drainTicks
-}
-
-// stopNow ends Run. The caller holds the lock.
-func (p *Proxy) stopNow() {
-	if !p.stopping {
-		p.stopping = true
-		close(p.stop)
-	}
 }

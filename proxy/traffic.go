@@ -41,9 +41,11 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 		p.complain(peer, err)
 		if key {
 			p.answer(&info, err)
+		} else {
+			p.refused.note(err)
 		}
 	}
-	p.refuseAll(p.submit(jobs, time.Now()))
+	p.refuseAll(p.submit(jobs, peer.Instance() != 0, time.Now()))
 }
 
 // Refused is a job that no worker gets, and why.
@@ -53,26 +55,44 @@ type Refused struct {
 }
 
 // submit queues jobs and assigns them at once where slots are idle, so that
-// the queue's bounds are compared with what really waits.
-func (p *Proxy) submit(jobs []*envelope, now time.Time) (refused []Refused) {
+// the queue's bounds are compared with what really waits. A proxy that drains takes
+// no new requests of fronts, but of those that know of it, since their last jobs
+// are on their way.
+func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused []Refused) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range jobs {
 		p.came++
-		if p.over || p.draining && e.Info.Hops == 0 {
+		if p.over || p.draining && !informed && e.Info.Hops == 0 {
 			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}
+		if gone, replaced := p.absent.gone(&e.Info); gone {
+			if !replaced {
+				refused = append(refused, Refused{&e.Job, ErrFrontGone})
+			}
+			continue
+		}
+		p.arrived(&e.Job)
 		job, err := p.gatherer.Take(&e.Job, now)
 		if err != nil {
 			refused = append(refused, Refused{&e.Job, err})
 		}
 		if job != nil {
-			refused = append(refused, p.enter(job)...)
+			refused = append(refused, p.admit(job, now)...)
 			refused = append(refused, p.assign(now)...)
 		}
 	}
 	return refused
+}
+
+// admit queues a job, unless it is a front's and had better not. The caller holds
+// the lock.
+func (p *Proxy) admit(job *loopback.Job, now time.Time) (refused []Refused) {
+	if err := p.balancer.Admit(job, now); err != nil {
+		return []Refused{{job, err}}
+	}
+	return p.enter(job)
 }
 
 // enter queues a job. The caller holds the lock.
@@ -97,7 +117,7 @@ func (p *Proxy) assign(now time.Time) (refused []Refused) {
 	}
 	for a, ok := p.balancer.Next(now); ok; a, ok = p.balancer.Next(now) {
 		if a.Slot == nil {
-			refused = append(refused, Refused{a.Job, ErrExpired})
+			refused = append(refused, Refused{a.Job, a.Err})
 			continue
 		}
 		if err := p.fit(a); err != nil {
@@ -184,8 +204,7 @@ func (p *Proxy) hear(w *worker, batch []transport.Message, now time.Time) (bad e
 	}
 	if peer, ok := w.conn.(*transport.Peer); ok && w.asks {
 		w.asks = false
-		p.audience.moves = true
-		p.audience.join(peer, p.status(now))
+		p.audience.joinWorker(peer, p.status(now))
 	}
 	ended := p.retry(overdue, nil, ErrOverdue)
 	refused := p.assign(now)
@@ -249,8 +268,10 @@ func (p *Proxy) lose(w *worker) (lost, unsent []*loopback.Job) {
 func (p *Proxy) retry(ran, unsent []*loopback.Job, err error) (ended []Refused) {
 	again := unsent
 	for _, job := range ran {
-		switch {
-		case p.gatherer.Dropped(job.Info.Key()):
+		switch gone, replaced := p.absent.gone(&job.Info); {
+		case p.gatherer.Dropped(job.Info.Key()), replaced:
+		case gone:
+			ended = append(ended, Refused{job, ErrFrontGone})
 		case p.balancer.Retry(job):
 			again = append(again, job.Payload.(*envelope).again())
 		case !leftToOthers(job):
@@ -313,12 +334,16 @@ func (p *Proxy) refuseAll(refused []Refused) {
 
 // answer tells the front that info names of err.
 func (p *Proxy) answer(info *wire.Info, err error) {
-	status, reason := Refusal(err)
+	p.refused.note(err)
+	told := RefusalOf(err)
 	cause := errNoAnswerer
 	if p.cfg.Answerer != nil {
 		out := *info
-		out.Code = uint16(status)
-		text := p.cfg.Render(&out, status, reason)
+		out.Code = uint16(told.Status)
+		if errors.Is(err, ErrFrontGone) && out.Extended {
+			out.Flags |= wire.Lost
+		}
+		text := p.cfg.Render(&out, told)
 		cause = p.cfg.Answerer.Answer(loopback.Answer{Info: out, Payload: wire.Frames{text}}, nil)
 	}
 	if cause == nil {
@@ -326,7 +351,7 @@ func (p *Proxy) answer(info *wire.Info, err error) {
 	}
 	p.lost.do(time.Now(), func(suppressed int) {
 		p.cfg.Logger.Warn("job refused, its front cannot be told",
-			"job", info.Key().String(), "status", status, "reason", err, "err", cause, "suppressed", suppressed)
+			"job", info.Key().String(), "status", told.Status, "reason", err, "err", cause, "suppressed", suppressed)
 	})
 }
 

@@ -25,8 +25,8 @@ func (e Endpoint) listen(o *Options) (net.Listener, Endpoint, error) {
 	var l net.Listener
 	var err error
 	switch e.Scheme {
-	case "tcp":
-		if l, err = listenTCP(e.Address); err == nil {
+	case "tcp", secure:
+		if l, err = e.listenTCP(); err == nil {
 			e.Address = l.Addr().String()
 		}
 	case "ipc":
@@ -43,11 +43,8 @@ func (e Endpoint) listen(o *Options) (net.Listener, Endpoint, error) {
 // listenTCP binds ZeroMQ's wildcards too. The host * stands for all IPv4
 // addresses, as in libzmq, whose peers could not use the address of a socket
 // for both families; who wants both writes [::].
-func listenTCP(address string) (net.Listener, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
+func (e Endpoint) listenTCP() (net.Listener, error) {
+	host, port := e.hostPort()
 	if port == "*" {
 		port = "0"
 	}

@@ -208,3 +208,27 @@ func TestWildcards(t *testing.T) {
 		})
 	}
 }
+
+// A peer that finishes sends no more, and all that it had sent arrives; so does
+// what the other side says afterwards. The rest is for the next connection.
+func TestFinish(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		first, h, second := record(t), record(t), record(t)
+		l, listener := r.listen(Options{Socket: Router}, first)
+		d, _ := r.dial(Options{Socket: Dealer}, h)
+		here, there := await(t, h.up), await(t, first.up)
+		l.Refuse()
+		v := make(verdicts, 2)
+		require.NoError(t, d.Send(msg("one"), v))
+		assert.Equal(t, msg("one"), first.message())
+		require.NoError(t, await(t, v))
+		here.Finish()
+		require.NoError(t, d.Send(msg("two"), v))
+		assert.Equal(t, ended{there, io.EOF}, await(t, first.down))
+		await(t, h.down)
+		listener.stop(t)
+		r.listen(Options{Socket: Router}, second)
+		assert.Equal(t, msg("two"), second.message())
+		require.NoError(t, await(t, v))
+	})
+}

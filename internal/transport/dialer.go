@@ -21,6 +21,8 @@ type Dialer struct {
 	out      *queue
 	failed   quietLog
 	running  atomic.Bool
+	up       atomic.Bool   // there is a peer
+	made     atomic.Uint64 // peers so far
 }
 
 // NewDialer checks its arguments and acquires nothing. A nil Handler ignores
@@ -36,7 +38,7 @@ func NewDialer(endpoint string, o Options, h Handler) (*Dialer, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if err := o.checkDialer(e); err != nil {
+	if err := errors.Join(o.checkDialer(e), o.checkTLS(e)); err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
@@ -132,7 +134,10 @@ func (d *Dialer) connection(ctx context.Context) (lived time.Duration, err error
 	stop = context.AfterFunc(ctx, func() { p.Close(ErrClosed) })
 	defer stop()
 	start := time.Now()
+	d.made.Add(1)
+	d.up.Store(true)
 	p.serve(d.handler)
+	d.up.Store(false)
 	return time.Since(start), p.err
 }
 
@@ -143,8 +148,8 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	var conn net.Conn
 	var err error
 	switch dialer := (&net.Dialer{}); d.endpoint.Scheme {
-	case "tcp":
-		conn, err = dialer.DialContext(ctx, "tcp", d.endpoint.Address)
+	case "tcp", secure:
+		conn, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(d.endpoint.hostPort()))
 	case "ipc":
 		conn, err = dialer.DialContext(ctx, "unix", d.endpoint.Address)
 	default:
@@ -157,7 +162,20 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	if d.o.WrapConn != nil {
 		conn = d.o.WrapConn(conn)
 	}
+	if d.endpoint.Scheme == secure {
+		return d.secure(ctx, conn)
+	}
 	return conn, nil
+}
+
+// secure does TLS's handshake.
+func (d *Dialer) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	host, _ := d.endpoint.hostPort()
+	secured, err := d.o.TLS.Client(ctx, conn, d.endpoint.String(), host)
+	if err != nil {
+		return nil, &HandshakeError{Peer: d.endpoint.String(), Err: err}
+	}
+	return secured, nil
 }
 
 // Send queues m, connected or not, and returns at once. As Peer.Send, but the

@@ -1,5 +1,5 @@
 // Package transport moves multi-frame messages between processes over ZMTP 3
-// (ipc, tcp) and inside one process (inproc), with the same semantics on every
+// (ipc, tcp, and tls+tcp with mutual TLS) and inside one process (inproc), with the same semantics on every
 // endpoint. It is the only importer of zmq4.
 //
 // # Shape

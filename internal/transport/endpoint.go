@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -9,13 +10,15 @@ import (
 
 // Endpoint is a parsed endpoint.
 //
-//	tcp://host:port    host name, IPv4 or [IPv6] address; to bind also * (every
-//	                   IPv4 address), and port 0 or * for any free port
+//	tcp://host:port    host name, IPv4 or [IPv6] address, or nothing for
+//	                   127.0.0.1; to bind also * (every IPv4 address), and port
+//	                   0 or * for any free port
+//	tls+tcp://host:port  the same with mutual TLS (Options.TLS)
 //	ipc://path         socket file, absolute or relative; ipc://@name is a name
 //	                   in Linux's abstract namespace
 //	inproc://name      inside one process, in the namespace Options.Inproc
 type Endpoint struct {
-	Scheme  string // "tcp", "ipc" or "inproc"
+	Scheme  string // "tcp", "tls+tcp", "ipc" or "inproc"
 	Address string // what stands behind ://
 }
 
@@ -41,13 +44,13 @@ func ParseEndpoint(s string) (Endpoint, error) {
 	var err error
 	switch {
 	case !found:
-		err = &EndpointError{s, "no transport", "write tcp://host:port, ipc://path or inproc://name"}
-	case scheme != "tcp" && scheme != "ipc" && scheme != "inproc":
-		err = &EndpointError{s, fmt.Sprintf("unknown transport %q", scheme), "use tcp, ipc or inproc"}
+		err = &EndpointError{s, "no transport", "write tcp://host:port, tls+tcp://host:port, ipc://path or inproc://name"}
+	case scheme != "tcp" && scheme != secure && scheme != "ipc" && scheme != "inproc":
+		err = &EndpointError{s, fmt.Sprintf("unknown transport %q", scheme), "use tcp, tls+tcp, ipc or inproc"}
 	case address == "":
 		err = &EndpointError{s, "no address", "write one behind ://"}
-	case scheme == "tcp":
-		err = checkTCP(s, address)
+	case scheme == "tcp" || scheme == secure:
+		err = checkTCP(s, scheme, address)
 	case scheme == "ipc":
 		err = checkIPC(s, address)
 	}
@@ -57,19 +60,31 @@ func ParseEndpoint(s string) (Endpoint, error) {
 	return Endpoint{Scheme: scheme, Address: address}, nil
 }
 
-func checkTCP(endpoint, address string) error {
-	host, port, err := net.SplitHostPort(address)
+func checkTCP(endpoint, scheme, address string) error {
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return &EndpointError{endpoint, "not host:port", "write tcp://host:port, an IPv6 address in brackets"}
-	}
-	if host == "" {
-		return &EndpointError{endpoint, "no host", "write *:" + port + " to bind on every address"}
+		return &EndpointError{endpoint, "not host:port", "write " + scheme + "://host:port, an IPv6 address in brackets"}
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "*" {
-		return &EndpointError{endpoint, fmt.Sprintf("port %q is not a number from 0 to 65535", port), "write tcp://host:port"}
+		return &EndpointError{endpoint, fmt.Sprintf("port %q is not a number from 0 to 65535", port), "write " + scheme + "://host:port"}
 	}
 	return nil
 }
+
+// hostPort splits the address of an endpoint over TCP. Where no host is named
+// that is the machine itself, and nobody else.
+func (e Endpoint) hostPort() (host, port string) {
+	host, port, _ = net.SplitHostPort(e.Address)
+	return cmp.Or(host, loopbackHost), port
+}
+
+const (
+	secure       = "tls+tcp"
+	loopbackHost = "127.0.0.1"
+)
+
+// overTCP reports whether the endpoint has a host and a port.
+func (e Endpoint) overTCP() bool { return e.Scheme == "tcp" || e.Scheme == secure }
 
 func checkIPC(endpoint, path string) error {
 	switch {
@@ -91,10 +106,10 @@ func checkIPC(endpoint, path string) error {
 
 // checkDial refuses what only a listener may name.
 func (e Endpoint) checkDial() error {
-	if e.Scheme != "tcp" {
+	if !e.overTCP() {
 		return nil
 	}
-	host, port, _ := net.SplitHostPort(e.Address)
+	host, port := e.hostPort()
 	if n, err := strconv.Atoi(port); host == "*" || err != nil || n == 0 {
 		return &EndpointError{e.String(), "wildcards are for binding", "name the host and port to connect to"}
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestParseEndpoint(t *testing.T) {
 	for _, s := range []string{
-		"tcp://127.0.0.1:80", "tcp://*:0", "tcp://*:*", "tcp://[::1]:5555", "tcp://host.example:1",
+		"tcp://127.0.0.1:80", "tcp://*:0", "tcp://*:*", "tcp://[::1]:5555", "tcp://host.example:1", "tcp://:80", "tls+tcp://h:1", "tls+tcp://*:0",
 		"ipc:///run/x", "ipc://x/y", "ipc://@abstract", "inproc://a b",
 	} {
 		e, err := ParseEndpoint(s)
@@ -26,7 +26,8 @@ func TestParseEndpoint(t *testing.T) {
 		"inproc://":                          "no address",
 		"tcp://host":                         "not host:port",
 		"tcp://::1:80":                       "not host:port",
-		"tcp://:80":                          "no host",
+		"tls+tcp://host":                     "not host:port",
+		"tls://host:1":                       `unknown transport "tls"`,
 		"tcp://x:http":                       `port "http"`,
 		"tcp://x:65536":                      `port "65536"`,
 		"tcp://x:-1":                         `port "-1"`,
@@ -46,7 +47,7 @@ func TestParseEndpoint(t *testing.T) {
 }
 
 func TestDialersRefuseWhatOnlyListenersMayName(t *testing.T) {
-	for _, s := range []string{"tcp://*:80", "tcp://localhost:0", "tcp://localhost:*", "nonsense"} {
+	for _, s := range []string{"tcp://*:80", "tcp://localhost:0", "tcp://localhost:*", "tls+tcp://*:1", "tls+tcp://:0", "nonsense"} {
 		_, err := NewDialer(s, Options{Socket: Dealer}, nil)
 		require.ErrorAs(t, err, new(*EndpointError), s)
 	}

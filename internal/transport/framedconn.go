@@ -133,7 +133,11 @@ func (c *framedConn) greet() error {
 	if err := c.fill(1); err != nil {
 		return err
 	}
-	if c.buf[c.r] != 0xff {
+	switch c.buf[c.r] {
+	case 0xff:
+	case 0x15, 0x16: // an alert or a handshake of TLS
+		return &ProtocolError{"the peer speaks TLS: both ends have to be tls+tcp"}
+	default:
 		return &ProtocolError{"this is not ZMTP"}
 	}
 	c.greeted = true

@@ -1,5 +1,10 @@
 package transport
 
+import (
+	"errors"
+	"net"
+)
+
 const (
 	writeBufferSize = 64 << 10
 	// directWrite is the size from which bytes go to the kernel from where
@@ -62,6 +67,23 @@ func (c *framedConn) writeSocket(p []byte) error {
 	}
 	return nil
 }
+
+// closeWrite ends the writing half of the connection: the other side reads what
+// was written, and then its end.
+func (c *framedConn) closeWrite() error {
+	for nc := c.Conn; ; {
+		if half, ok := nc.(interface{ CloseWrite() error }); ok {
+			return half.CloseWrite()
+		}
+		wrapped, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return errNoHalf
+		}
+		nc = wrapped.NetConn()
+	}
+}
+
+var errNoHalf = errors.New("transport: the connection cannot be closed by halves")
 
 // unflushed reports whether bytes wait in the buffer.
 func (c *framedConn) unflushed() bool { return len(c.out.buf) > 0 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/rawio"
 )
 
@@ -21,6 +23,7 @@ import (
 type Listener struct {
 	o        Options // complete
 	endpoint Endpoint
+	asked    string // the endpoint before it was bound
 	handler  Handler
 	socket   net.Listener
 	gate     gate
@@ -30,22 +33,28 @@ type Listener struct {
 	done    chan struct{} // closed by Close
 	dropped atomic.Uint64
 
-	mu      sync.Mutex // guards peers, running, closed; held while publishing
+	mu      sync.Mutex // guards peers, made, running, closed; held while publishing
 	peers   map[*Peer]struct{}
+	made    uint64 // peers so far
 	running bool
 	closed  bool
 }
 
 // Listen binds the endpoint. A nil Handler ignores everything. Errors are
 // *EndpointError, joined *OptionErrors, and *BindError for what only the system
-// can know: port in use, live socket file.
+// can know: port in use, live socket file, certificates that cannot be read.
 func Listen(endpoint string, o Options, h Handler) (*Listener, error) {
+	if err := o.CheckListen(endpoint); err != nil {
+		return nil, err
+	}
 	e, err := ParseEndpoint(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Validate(); err != nil {
-		return nil, err
+	if e.Scheme == secure {
+		if err := o.TLS.Load(); err != nil {
+			return nil, &BindError{Endpoint: endpoint, Err: err}
+		}
 	}
 	o = o.withDefaults()
 	socket, e, err := e.listen(&o)
@@ -56,7 +65,7 @@ func Listen(endpoint string, o Options, h Handler) (*Listener, error) {
 		h = ignore{}
 	}
 	return &Listener{
-		o: o, endpoint: e, handler: h, socket: socket,
+		o: o, endpoint: e, asked: endpoint, handler: h, socket: socket,
 		gate:    gate{limit: o.MaxHandshakes},
 		refused: quietLog{logger: o.Logger, message: "connection refused", endpoint: e.String()},
 		trouble: quietLog{logger: o.Logger, message: "accepting connections fails", endpoint: e.String()},
@@ -84,10 +93,14 @@ func (l *Listener) Run(ctx context.Context) error {
 	defer stop()
 	var conns sync.WaitGroup
 	l.accept(&conns)
-	l.Close()
+	<-l.done
 	conns.Wait()
 	return nil
 }
+
+// Refuse takes no more connections and releases the endpoint, for a successor. The
+// peers stay until Close, or the end of Run's context.
+func (l *Listener) Refuse() { _ = l.socket.Close() }
 
 // Close releases the endpoint and disconnects all peers at once. It does not
 // wait: Run does. It may be called more than once, and before Run.
@@ -141,7 +154,7 @@ func (l *Listener) connection(e *entrant) {
 		_ = e.conn.Close()
 		// What closes in silence is a health check that looked whether the port
 		// is open.
-		if !errors.Is(err, ErrClosed) && !errors.Is(err, errSilent) {
+		if !errors.Is(err, ErrClosed) && !errors.Is(err, errSilent) && !errors.Is(err, mtls.ErrSilent) {
 			l.refused.warn(remote, &HandshakeError{Peer: remote, Err: err})
 		}
 		return
@@ -154,7 +167,7 @@ func (l *Listener) connection(e *entrant) {
 
 // admit does the handshake and makes one of the peers.
 func (l *Listener) admit(e *entrant, remote string) (*Peer, error) {
-	link, err := l.shake(e)
+	link, remote, err := l.shake(e, remote)
 	if reason := l.gate.leave(e); reason != nil {
 		err = reason
 	}
@@ -168,19 +181,37 @@ func (l *Listener) admit(e *entrant, remote string) (*Peer, error) {
 		return nil, err
 	}
 	l.peers[p] = struct{}{}
+	l.made++
 	return p, nil
 }
 
 // shake does the handshake if there is room for a peer. admit looks once more
 // behind it; but refused only then, a Dialer would take itself for connected.
-func (l *Listener) shake(e *entrant) (*link, error) {
+// It returns what the peer is called in logs, too.
+func (l *Listener) shake(e *entrant, remote string) (*link, string, error) {
 	l.mu.Lock()
 	err := l.roomLocked()
 	l.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return nil, remote, err
 	}
-	return shake(e.conn, &l.o)
+	conn := e.conn
+	if l.endpoint.Scheme == secure {
+		ctx, cancel := context.WithTimeout(context.Background(), l.o.HandshakeTimeout)
+		defer cancel()
+		secured, err := l.o.TLS.Server(ctx, conn, l.asked)
+		if err != nil {
+			return nil, remote, err
+		}
+		conn, remote = secured, called(remote, secured)
+	}
+	link, err := shake(conn, &l.o)
+	return link, remote, err
+}
+
+// called returns a peer's name in logs, with those of its certificate.
+func called(remote string, c *mtls.Conn) string {
+	return fmt.Sprintf("%s %q", remote, c.Names())
 }
 
 // roomLocked returns why there is no room for one more peer, or nil.
@@ -196,7 +227,7 @@ func (l *Listener) roomLocked() error {
 
 // remote names the other side of conn.
 func (l *Listener) remote(conn net.Conn) string {
-	if l.endpoint.Scheme == "tcp" {
+	if l.endpoint.overTCP() {
 		return conn.RemoteAddr().String()
 	}
 	return l.endpoint.String()

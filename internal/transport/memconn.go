@@ -35,6 +35,12 @@ func (c *memConn) Close() error {
 	return nil
 }
 
+// CloseWrite ends the writing half.
+func (c *memConn) CloseWrite() error {
+	c.out.closeWriter()
+	return nil
+}
+
 func (c *memConn) LocalAddr() net.Addr  { return c.name }
 func (c *memConn) RemoteAddr() net.Addr { return c.name }
 

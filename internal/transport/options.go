@@ -7,6 +7,8 @@ import (
 	"math"
 	"net"
 	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 )
 
 // Limits bound what a peer may send. They are enforced on frame headers, before
@@ -105,6 +107,9 @@ type Options struct {
 	Subscribe [][]byte
 	// Inproc is the namespace of inproc endpoints, which need one.
 	Inproc *Inproc
+	// TLS is who this side is to peers at tls+tcp endpoints, which need it, and
+	// knows who may be there.
+	TLS *mtls.Identity
 	// WrapConn, if set, wraps every connection below ZMTP: for tests that
 	// inject faults. A Close of the result must end its Reads and Writes.
 	WrapConn func(net.Conn) net.Conn
@@ -142,6 +147,28 @@ func (o Options) Validate() error {
 		check(len(s) <= maxPrefix, "Subscribe", fmt.Sprintf("prefix longer than %d bytes", maxPrefix))
 	}
 	return errors.Join(errs...)
+}
+
+// checkTLS says what an endpoint is without that needs it.
+func (o *Options) checkTLS(e Endpoint) error {
+	if e.Scheme != secure {
+		return nil
+	}
+	if err := o.TLS.Knows(e.String()); err != nil {
+		return &OptionError{Field: "TLS", Reason: err.Error()}
+	}
+	return nil
+}
+
+// CheckListen says what keeps Listen from being called with these arguments, as
+// far as that can be told without binding. Errors are *EndpointError and joined
+// *OptionErrors.
+func (o Options) CheckListen(endpoint string) error {
+	e, err := ParseEndpoint(endpoint)
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.Validate(), o.checkTLS(e))
 }
 
 // withDefaults returns o with its zero fields filled in.

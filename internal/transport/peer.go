@@ -17,9 +17,10 @@ type Peer struct {
 	subs       subscriptions // of a Pub socket's peer
 	delivering atomic.Bool   // the reader is in the Handler, so it hears nothing
 
-	gone atomic.Bool
-	end  sync.Once
-	err  error // why the connection ended; set within end
+	gone      atomic.Bool
+	finishing atomic.Bool // Finish was called
+	end       sync.Once
+	err       error // why the connection ended; set within end
 }
 
 // newPeer attaches out, which no other connection uses meanwhile.
@@ -45,6 +46,15 @@ func (p *Peer) Send(m Message, n Notifier) error {
 		return ErrNotSender
 	}
 	return send(p.o, p.out, m, n)
+}
+
+// Publish sends m to this peer of a Pub socket alone, if it subscribed to just
+// this prefix, with which m's first frame has to begin. In all else it is
+// Listener.Publish.
+func (p *Peer) Publish(prefix []byte, m Message) {
+	if p.subs.has(prefix) {
+		_ = p.out.put(m, nil) // a peer that does not read misses some
+	}
 }
 
 // send checks m and queues it.
@@ -84,6 +94,15 @@ func (p *Peer) Close(err error) {
 		p.out.detach()
 		_ = p.conn.Close()
 	})
+}
+
+// Finish sends no message whose writing has not begun, and then ends the writing
+// half of the connection: so the other side, which goes on until it has read all
+// there was, misses nothing. Messages are still received. A Dialer's queue keeps
+// the rest for its next connection.
+func (p *Peer) Finish() {
+	p.finishing.Store(true)
+	p.out.detach()
 }
 
 // serve reports the peer to h, and moves its messages until the connection ends.

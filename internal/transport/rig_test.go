@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
+	"github.com/butterfly-zmq/butterfly/internal/mtls/mtlstest"
 )
 
 // patience bounds what tests wait for; on a healthy machine nothing comes near.
@@ -20,14 +23,16 @@ const patience = 30 * time.Second
 // rig is a transport under test. What it starts ends with the test.
 type rig struct {
 	t        *testing.T
-	endpoint string // to listen on
+	endpoint string              // to listen on
+	ca       *mtlstest.Authority // of tls+tcp
+	files    mtls.Config         // both sides', of tls+tcp
 	space    *Inproc
 	logs     *logBook
 }
 
 // onEach runs f on every transport: the contract is the same on all.
 func onEach(t *testing.T, f func(t *testing.T, r *rig)) {
-	for _, scheme := range []string{"inproc", "ipc", "tcp"} {
+	for _, scheme := range []string{"inproc", "ipc", "tcp", "tls+tcp"} {
 		t.Run(scheme, func(t *testing.T) { f(t, newRig(t, scheme)) })
 	}
 }
@@ -37,6 +42,10 @@ func newRig(t *testing.T, scheme string) *rig {
 	switch scheme {
 	case "tcp":
 		r.endpoint = "tcp://127.0.0.1:0"
+	case secure:
+		r.endpoint = "tls+tcp://127.0.0.1:0"
+		r.ca = mtlstest.NewAuthority(t)
+		r.files = r.ca.Issue("rig", []string{"rig"})
 	case "ipc":
 		r.endpoint = "ipc://" + filepath.Join(shortDir(t), "s")
 	default:
@@ -56,10 +65,21 @@ func shortDir(t *testing.T) string {
 // options completes o for tests: quick reconnection, the rig's namespace.
 func (r *rig) options(o Options) Options {
 	o.Inproc = r.space
+	if r.ca != nil && o.TLS == nil {
+		o.TLS = r.identity(r.files, "rig")
+	}
 	o.Logger = r.logs.logger()
 	fill(&o.Backoff.Min, time.Millisecond)
 	fill(&o.Backoff.Max, 20*time.Millisecond)
 	return o
+}
+
+// identity returns who a side is, that meets peers of these names.
+func (r *rig) identity(files mtls.Config, peers ...string) *mtls.Identity {
+	files.Peers = map[string][]string{r.endpoint: peers}
+	id, err := mtls.New(files, r.logs.logger())
+	require.NoError(r.t, err)
+	return id
 }
 
 // running is a Listener or Dialer whose Run was started.
@@ -108,7 +128,7 @@ func (r *rig) dialer(o Options, h Handler) *Dialer {
 	return d
 }
 
-// raw connects without speaking ZMTP.
+// raw connects without speaking ZMTP, within TLS where that is spoken.
 func (r *rig) raw() net.Conn {
 	r.t.Helper()
 	d := r.dialer(Options{Socket: Dealer}, nil)

@@ -53,8 +53,21 @@ func (w *writing) run() {
 			w.settle()
 		}
 	}
+	if w.peer.finishing.Load() && w.lastWords() == nil {
+		return
+	}
 	w.peer.Close(err)
 	w.finish()
+}
+
+// lastWords flushes what was written and ends the writing half of the connection.
+// All that was taken has been written then.
+func (w *writing) lastWords() error {
+	if err := w.peer.conn.Flush(); err != nil {
+		return err
+	}
+	w.settle()
+	return w.peer.conn.closeWrite()
 }
 
 // subscribe sends a Sub socket's prefixes, before anything else.

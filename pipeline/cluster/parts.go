@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"time"
 
@@ -38,10 +37,13 @@ func (s *Service) Part(role graph.Role, count int) (Part, error) {
 		return announcedProxy{p, s.cfg.Logger.With("stage", role.Name)}, nil
 	}
 	w, err := s.Workers(role.Name, count)
+	if err != nil {
+		return nil, err
+	}
 	if w, ok := w.(*pipeline.Worker); ok {
 		return announcedWorker{w, s.cfg.Logger.With("stage", role.Name)}, nil
 	}
-	return w, err
+	return w, nil
 }
 
 // frontName returns the name of the front that a role means: the only one has
@@ -110,14 +112,14 @@ func announce(ctx context.Context, p listening, say func()) error {
 type announced struct {
 	front interface {
 		listening
-		Addr() net.Addr
+		URL() string
 	}
 	log *slog.Logger
 }
 
 // Run implements Part.
 func (a announced) Run(ctx context.Context) error {
-	return announce(ctx, a.front, func() { a.log.Info("serving", "url", "http://"+a.front.Addr().String()) })
+	return announce(ctx, a.front, func() { a.log.Info("serving", "url", a.front.URL()) })
 }
 
 // Shutdown implements Part.

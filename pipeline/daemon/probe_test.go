@@ -11,7 +11,7 @@ import (
 )
 
 func TestProbe(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/readyz":
 			_, _ = w.Write([]byte("ok"))
@@ -22,8 +22,10 @@ func TestProbe(t *testing.T) {
 		default:
 			http.Error(w, "stage parse:\nno worker", http.StatusServiceUnavailable)
 		}
-	}))
+	})
+	server, secure := httptest.NewServer(answer), httptest.NewTLSServer(answer)
 	defer server.Close()
+	defer secure.Close()
 	address := server.Listener.Addr().String()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -41,7 +43,9 @@ func TestProbe(t *testing.T) {
 		"tcp://" + address:                 {0, ""},
 		"tcp://" + closed.Addr().String():  {1, "refused"},
 		"http://" + closed.Addr().String(): {1, "refused"},
-		"https://" + address:               {2, "want http://HOST:PORT/PATH or tcp://HOST:PORT"},
+		"https://" + address:               {1, "does not look like a TLS handshake"},
+		secure.URL + "/readyz":             {0, ""},
+		secure.URL + "/other":              {1, "503 Service Unavailable: stage parse: no worker"},
 		"tcp://127.0.0.1":                  {2, "want http"},
 		"readyz":                           {2, "want http"},
 	} {

@@ -124,10 +124,10 @@ func health(f *graph.Front) string {
 		at = f.Live
 	}
 	host := net.JoinHostPort("127.0.0.1", strconv.Itoa(listening(f)))
-	if at == "" {
+	if at == "" || f.RequiresCertificate() {
 		return "tcp://" + host
 	}
-	return strings.ReplaceAll("http://"+host+at, "$", "$$")
+	return strings.ReplaceAll(f.Scheme()+"://"+host+at, "$", "$$")
 }
 
 func (d *compose) stage(s stage) composeStage {

@@ -197,7 +197,12 @@ func TestComposeAsksTheRightPort(t *testing.T) {
 			}
 			f, _ := g.Front(part)
 			assert.Equal(t, "127.0.0.1"+f.Listen, u.Host)
+			if f.TLS.ClientCA != "" {
+				assert.Equal(t, "tcp", u.Scheme)
+				continue
+			}
 			assert.Equal(t, f.Ready, u.Path)
+			assert.Equal(t, f.Scheme(), u.Scheme)
 		}
 	})
 }

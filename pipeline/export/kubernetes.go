@@ -99,8 +99,21 @@ type frontView struct {
 	Replicas            int
 	HTTP, Published     int
 	Loopback, Interrupt int
-	Live, Ready         string
+	Live, Ready         ask
 	DrainDelay          int
+}
+
+// ask is how a front is asked whether it serves: by a path, or "" and by its
+// port alone.
+type ask struct{ Path, Scheme string }
+
+// askOf returns how a front is asked. Who has no certificate gets no answer
+// from one that requires it.
+func askOf(f *graph.Front, path string) ask {
+	if f.RequiresCertificate() {
+		return ask{}
+	}
+	return ask{path, strings.ToUpper(f.Scheme())}
 }
 
 func (k *kubernetes) frontView(f *front) frontView {
@@ -110,7 +123,7 @@ func (k *kubernetes) frontView(f *front) frontView {
 		Replicas: k.Config.Replicas,
 		HTTP:     listening(f.Front), Published: published(f.Front),
 		Loopback: loopbackPort, Interrupt: interruptPort,
-		Live: f.Live, Ready: f.Ready,
+		Live: askOf(f.Front, f.Live), Ready: askOf(f.Front, f.Ready),
 		DrainDelay: drainDelay,
 	}
 	v.Stop += drainDelay

@@ -222,8 +222,13 @@ func TestKubernetesAsksTheHealthPathsOfTheGraph(t *testing.T) {
 					assert.Nil(t, probe.HTTPGet)
 					continue
 				}
+				if f.TLS.ClientCA != "" {
+					assert.Nil(t, probe.HTTPGet)
+					continue
+				}
 				require.NotNil(t, probe.HTTPGet)
 				assert.Equal(t, path, probe.HTTPGet.Path)
+				assert.Equal(t, !f.TLS.IsZero(), probe.HTTPGet.Scheme == core.URISchemeHTTPS)
 			}
 		}
 	})

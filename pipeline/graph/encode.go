@@ -30,8 +30,10 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
-	if g.Limits.MaxHops != 0 {
-		file.mapping("limits").number("max_hops", g.Limits.MaxHops)
+	if l := g.Limits; l.MaxHops != 0 || l.FrontGrace != 0 {
+		limits := file.mapping("limits")
+		limits.number("max_hops", l.MaxHops)
+		limits.duration("front_grace", l.FrontGrace)
 	}
 	if len(e.problems) > 0 {
 		return nil, &Invalid{e.problems}
@@ -65,6 +67,7 @@ func (e *encoder) fronts(file mapping, fronts []Front) {
 func (e *encoder) front(m mapping, f *Front) {
 	e.at = f.Position
 	m.text("listen", f.Listen)
+	m.tls(&f.TLS)
 	m.endpoint("loopback", f.Loopback)
 	m.endpoint("interrupt", f.Interrupt)
 	m.duration("timeout", f.Timeout)
@@ -75,6 +78,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.duration("stream_idle", f.StreamIdle)
 	m.duration("half_close_grace", f.HalfCloseGrace)
 	m.duration("drain_timeout", f.DrainTimeout)
+	m.duration("proxy_grace", f.ProxyGrace)
 	m.duration("drain_delay", f.DrainDelay)
 	m.size("max_body", f.MaxBody)
 	m.size("max_header", f.MaxHeader)
@@ -87,6 +91,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.number("max_requests_per_conn", f.MaxRequestsPerConn)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
+	m.text("client_header", f.ClientHeader)
 	m.text("access_log", f.AccessLog)
 }
 
@@ -105,6 +110,7 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.duration("timeout", r.Timeout)
 		m.text("priority", r.Priority)
 		m.text("repeat", string(r.Repeat))
+		m.text("client_header", r.ClientHeader)
 		list.Content = append(list.Content, m.node)
 	}
 	if len(routes) > 0 {
@@ -137,6 +143,8 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("max_visits", s.MaxVisits)
 		m.number("max_queue", s.MaxQueue)
 		m.size("max_queue_bytes", s.MaxQueueBytes)
+		m.text("admission", string(s.Admission))
+		m.text("no_workers", string(s.NoWorkers))
 		m.duration("timeout", s.Timeout)
 		m.text("repeat", string(s.Repeat))
 		m.number("attempts", s.Attempts)
@@ -236,6 +244,20 @@ func (m mapping) list(key string, items []string) {
 	list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
 	for i, item := range items {
 		list.Content = append(list.Content, m.scalar(fmt.Sprintf("%s[%d]", key, i), item))
+	}
+	m.add(key, list)
+}
+
+// mappings adds a list of mappings.
+func (m mapping) mappings(key string, n int, write func(i int, m mapping)) {
+	if n == 0 {
+		return
+	}
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for i := range n {
+		item := newMapping(m.e, join(m.path, fmt.Sprintf("%s[%d]", key, i)))
+		write(i, item)
+		list.Content = append(list.Content, item.node)
 	}
 	m.add(key, list)
 }

@@ -19,16 +19,18 @@ func full() *graph.Graph {
 	return &graph.Graph{
 		Fronts: []graph.Front{{
 			Name: "east", Listen: ":8002",
+			TLS: graph.FrontTLS{Certificate: graph.Certificate{Cert: "a.pem", Key: "a$.key"}, SNI: []graph.Certificate{{Cert: "b", Key: "b"}},
+				ClientCA: "1", ClientAuth: graph.ClientAuthOptional, MinVersion: graph.TLS13},
 			Loopback:  graph.Endpoint{Bind: "tcp://*:7101", Connect: "tcp://east:7101"},
 			Interrupt: graph.Endpoint{Bind: "ipc:///run/x/${int}", Connect: "ipc:///run/x/${int}"},
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,
 			WriteTimeout: 3 * time.Microsecond, HalfCloseGrace: time.Nanosecond, DrainTimeout: 61 * time.Second,
-			MaxBody: 10 << 20, MaxHeader: 1000, MaxPendingBytes: 100<<20 + 1, MaxTarget: 512, MaxPending: 7, MaxConns: 8, StreamWindow: 1 << 20, StreamIdle: 9 * time.Second, DrainDelay: 2 * time.Second, MaxConnsPerClient: 6, MaxRequestsPerConn: 5,
-			Live: "/live: yes", Ready: "/%41ready", AccessLog: "-",
+			MaxBody: 10 << 20, MaxHeader: 1000, MaxPendingBytes: 100<<20 + 1, MaxTarget: 512, MaxPending: 7, MaxConns: 8, StreamWindow: 1 << 20, StreamIdle: 9 * time.Second, ProxyGrace: 3 * time.Second, DrainDelay: 2 * time.Second, MaxConnsPerClient: 6, MaxRequestsPerConn: 5,
+			Live: "/live: yes", Ready: "/%41ready", AccessLog: "-", ClientHeader: "null",
 		}},
 		Routes: []graph.Route{
 			{Path: "/a", Host: "*.example.com", Methods: []string{"GET", "POST"}, Header: map[string]string{"X-$": "a$b", "Null": "null", "N": "1"},
-				Stage: "123", Timeout: graph.Never, Priority: "null", Repeat: graph.RepeatNever},
+				Stage: "123", Timeout: graph.Never, Priority: "null", Repeat: graph.RepeatNever, ClientHeader: "X-Key"},
 			{Path: "/old", Stage: "1_0"},
 			{Prefix: "/", Stage: "123"},
 		},
@@ -36,7 +38,7 @@ func full() *graph.Graph {
 			{Name: "123", Upstream: graph.Endpoint{Bind: "tcp://*:1", Connect: "tcp://[::1]:1"}, Downstream: graph.Endpoint{Bind: "tcp://a:2", Connect: "tcp://a:2"},
 				Command: []string{"sh", "-c", "echo \"$HOME\" # it's\n\ttwo lines ", "", " ", "\x01\u0085\ufeff", "- x", "~", "${"},
 				Env:     map[string]string{"Y": "yes", "E": ""}, Next: []string{"true", "1e3"},
-				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30,
+				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30, Admission: graph.AdmitDeadline, NoWorkers: graph.NoWorkersRefuse,
 				Timeout: 90 * time.Second, Repeat: graph.RepeatAlways, Attempts: 7, MaxAge: 25 * time.Hour},
 			{Name: "true", External: true, Next: []string{"1e3", "3"}},
 			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3, Proxies: 2,
@@ -45,7 +47,7 @@ func full() *graph.Graph {
 			{Name: "3", Worker: "made-up", Proxies: 3},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
-		Limits:     graph.Limits{MaxHops: 9},
+		Limits:     graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
 		Priorities: []graph.Priority{{Name: "null", Weight: 3}, {Name: "10", Weight: 1000}},
 	}
 }

@@ -199,6 +199,14 @@ func list[V comparable](item kind[V], differ bool) kind[[]V] {
 	}}
 }
 
+// mappingOf is a mapping by a table of keys, which the schema has under a name.
+func mappingOf[T any](definition string, keys func() []key[T]) kind[T] {
+	return kind[T]{schema: ref(definition), read: func(c cursor) (v T, ok bool) {
+		ok = readKeys(c, keys(), &v)
+		return v, ok
+	}}
+}
+
 // dictionary is keys of a form with values.
 func dictionary[V any](key func(string) (string, *flaw), keyPattern string, value kind[V]) kind[map[string]V] {
 	return kind[map[string]V]{

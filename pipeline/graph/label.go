@@ -18,7 +18,7 @@ func (f *Front) label() string {
 
 // lines says where a front is.
 func (f *Front) lines() []string {
-	lines := []string{"http://" + f.Listen}
+	lines := []string{f.Scheme() + "://" + f.Listen}
 	for _, e := range [...]struct {
 		name string
 		at   Endpoint
@@ -82,6 +82,9 @@ func (s *Stage) lines() []string {
 	}
 	if s.Repeat != "" && s.Repeat != RepeatSafe {
 		lines = append(lines, "repeat "+string(s.Repeat))
+	}
+	if s.Admission != "" && s.Admission != AdmitQueue {
+		lines = append(lines, "admission "+string(s.Admission))
 	}
 	if s.MaxVisits != 0 {
 		lines = append(lines, fmt.Sprintf("at most %d visits", s.MaxVisits))

@@ -21,11 +21,13 @@ func Schema() []byte {
 		"patternProperties": schema{"^x-": schema{"description": "for anchors; ignored"}},
 		"not":               requires("front", "fronts"),
 		"definitions": schema{
-			"front":    object(frontKeys()),
-			"endpoint": object(endpointKeys()),
-			"route":    object(routeKeys()).with(routeRules()),
-			"stage":    object(stageKeys()).with(stageRules()),
-			"limits":   object(limitsKeys()),
+			"front":       object(frontKeys()),
+			"tls":         object(tlsKeys()).with(schema{"dependencies": schema{"client_auth": requires("client_ca")}}),
+			"certificate": object(certificateKeys()),
+			"endpoint":    object(endpointKeys()),
+			"route":       object(routeKeys()).with(routeRules()),
+			"stage":       object(stageKeys()).with(stageRules()),
+			"limits":      object(limitsKeys()),
 		},
 	})
 	var out bytes.Buffer
