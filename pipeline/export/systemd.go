@@ -177,7 +177,7 @@ func (s *systemd) units() []unit {
 	for _, own := range s.Stages {
 		for _, p := range own.Proxies {
 			u := s.unit(p.Part, p.Role)
-			u.Low = low(p.At.Upstream.Bind) || low(p.At.Downstream.Bind)
+			u.Low = u.Low || low(p.At.Upstream.Bind) || low(p.At.Downstream.Bind)
 			proxies = append(proxies, u)
 		}
 	}
@@ -193,7 +193,7 @@ func (s *systemd) units() []unit {
 		own := &s.Fronts[i]
 		u := s.unit(own.Part, graph.Role{Kind: graph.RoleFront, Name: own.Name})
 		u.After = slices.Concat(files(proxies), files(workers))
-		u.Low = low(own.Listen) || low(own.Loopback.Bind) || low(own.Interrupt.Bind)
+		u.Low = u.Low || low(own.Listen) || low(own.Loopback.Bind) || low(own.Interrupt.Bind)
 		u.Logs = own.AccessLog != "" && own.AccessLog != "-"
 		u.Descriptors = max(u.Descriptors, own.MaxConns+spareDescriptors)
 		fronts = append(fronts, u)
@@ -213,7 +213,7 @@ func (s *systemd) unit(part string, role graph.Role) unit {
 		Description: s.description() + ", " + role.String(),
 		Binary:      s.Binary, Role: role.String(),
 		Dir: systemdDir, User: userPrefix + s.Name,
-		Stop: s.Stop, Descriptors: leastDescriptors,
+		Stop: s.Stop, Descriptors: leastDescriptors, Low: low(s.g.MetricsAt(role)),
 	}
 }
 

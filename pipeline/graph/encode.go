@@ -30,6 +30,9 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
+	if g.Metrics.Listen != "" {
+		file.mapping("metrics").text("listen", g.Metrics.Listen)
+	}
 	if l := g.Limits; l.MaxHops != 0 || l.FrontGrace != 0 {
 		limits := file.mapping("limits")
 		limits.number("max_hops", l.MaxHops)
@@ -68,6 +71,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	e.at = f.Position
 	m.text("listen", f.Listen)
 	m.tls(&f.TLS)
+	m.edge(f)
 	m.endpoint("loopback", f.Loopback)
 	m.endpoint("interrupt", f.Interrupt)
 	m.duration("timeout", f.Timeout)

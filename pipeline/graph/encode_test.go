@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -21,6 +22,8 @@ func full() *graph.Graph {
 			Name: "east", Listen: ":8002",
 			TLS: graph.FrontTLS{Certificate: graph.Certificate{Cert: "a.pem", Key: "a$.key"}, SNI: []graph.Certificate{{Cert: "b", Key: "b"}},
 				ClientCA: "1", ClientAuth: graph.ClientAuthOptional, MinVersion: graph.TLS13},
+			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Forwarded: graph.ForwardedRFC7239,
+			RequestIDHeader: "X-Trace", RequestIDFrom: graph.RequestIDFromEveryone,
 			Loopback:  graph.Endpoint{Bind: "tcp://*:7101", Connect: "tcp://east:7101"},
 			Interrupt: graph.Endpoint{Bind: "ipc:///run/x/${int}", Connect: "ipc:///run/x/${int}"},
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,
@@ -48,6 +51,7 @@ func full() *graph.Graph {
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
 		Limits:     graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
+		Metrics:    graph.Metrics{Listen: "[::1]:9464"},
 		Priorities: []graph.Priority{{Name: "null", Weight: 3}, {Name: "10", Weight: 1000}},
 	}
 }
@@ -104,6 +108,7 @@ func TestEncodeKeepsEveryField(t *testing.T) {
 	assertSaysAll(t, g.Routes)
 	assertSaysAll(t, g.Stages)
 	assertSaysAll(t, []graph.Limits{g.Limits})
+	assertSaysAll(t, []graph.Metrics{g.Metrics})
 	assertSaysAll(t, g.Priorities)
 	assertComesBack(t, g)
 }

@@ -112,11 +112,13 @@ func (g *Graph) Each(r Role) []Role {
 	if r.Kind != RoleProxy || !ok {
 		return []Role{r}
 	}
-	all := s.proxyRoles()
-	if r.Number == 0 {
+	switch all := s.proxyRoles(); {
+	case r.Number == 0:
 		return all
+	case r.Number <= len(all):
+		return all[r.Number-1 : r.Number]
 	}
-	return all[r.Number-1 : r.Number]
+	return []Role{r} // there is none
 }
 
 // isOutside reports whether the stage's workers are started elsewhere.
