@@ -27,6 +27,8 @@ type Identity struct {
 	looked time.Time
 	stamps []stamp // of the files when they were last read, good or bad
 	wrong  string  // why they could not be used then; "": they could
+
+	stands sync.Map // endpoint of a name -> []string, those of its addresses
 }
 
 // material is what the files held. It is not changed.
@@ -80,10 +82,33 @@ func (i *Identity) Knows(endpoint string) error {
 	if i == nil {
 		return fmt.Errorf("mtls: %s needs certificates: none are configured", endpoint)
 	}
-	if len(i.cfg.Peers[endpoint]) == 0 {
+	if len(i.peers(endpoint)) == 0 {
 		return fmt.Errorf("mtls: nobody may be at the other end of %s: no names are configured", endpoint)
 	}
 	return nil
+}
+
+// Stand has the peers of an endpoint that is dialed be those of others, too: of
+// its host's addresses, in place of those that it stood for before.
+func (i *Identity) Stand(endpoint string, addresses []string) {
+	if i != nil {
+		i.stands.Store(endpoint, addresses)
+	}
+}
+
+// peers returns the names that may be at the other end of an endpoint.
+func (i *Identity) peers(endpoint string) []string {
+	if names, ok := i.cfg.Peers[endpoint]; ok {
+		return names
+	}
+	var names []string
+	i.stands.Range(func(name, addresses any) bool {
+		if slices.Contains(addresses.([]string), endpoint) {
+			names = append(names, i.cfg.Peers[name.(string)]...)
+		}
+		return true
+	})
+	return names
 }
 
 // current returns what the files hold. New files that cannot be used leave the

@@ -22,8 +22,9 @@ func CheckEndpoint(s string) error {
 	return nil
 }
 
-// IsTLS reports whether an endpoint is tls+tcp, and needs certificates.
-func IsTLS(endpoint string) bool { return strings.HasPrefix(endpoint, "tls+tcp://") }
+// IsTLS reports whether an endpoint is tls+tcp, and needs certificates, or one of
+// several with commas between.
+func IsTLS(endpoint string) bool { return strings.Contains(endpoint, "tls+tcp://") }
 
 // IsOpen reports whether an endpoint, once bound, is plain tcp that others than
 // this machine get to.

@@ -45,7 +45,8 @@ type ProgramsConfig struct {
 	MaxAge time.Duration
 	// Status is the upstream endpoint of the stage, where its proxy tells which
 	// processes do not come back from a job in time: they are ended and started
-	// again. Empty: they are left alone.
+	// again. Of several proxies they are named with commas between. Empty: they
+	// are left alone.
 	Status string
 	// MTLS is who we are at Status, if that is a tls+tcp endpoint, and who may be
 	// there. The programs speak plain ZeroMQ.
@@ -244,12 +245,12 @@ func (p *Programs) oldest() (next *program, due time.Time) {
 // checkEndpoints refuses endpoints that cannot be told in a list, and those that
 // programs cannot connect to.
 func (c *ProgramsConfig) checkEndpoints() error {
-	all := append(slices.Sorted(maps.Values(c.Next)), c.Interrupts...)
+	all := slices.Clone(c.Interrupts)
 	for _, f := range c.Fronts {
 		all = append(all, f.Endpoint)
 	}
-	for _, endpoint := range append(all, c.Upstream) {
-		if strings.HasPrefix(endpoint, "tls+") {
+	for _, endpoint := range slices.Concat(all, loopback.Endpoints(c.Upstream), slices.Collect(maps.Values(c.Next))) {
+		if IsTLS(endpoint) {
 			return fmt.Errorf("cluster: the worker programs of stage %q speak plain ZeroMQ, which %q is not", c.Stage, endpoint)
 		}
 	}
@@ -269,7 +270,9 @@ func (c *ProgramsConfig) environment(n int) []string {
 	}
 	var next, fronts []string
 	for _, stage := range slices.Sorted(maps.Keys(c.Next)) {
-		next = append(next, stage+"="+c.Next[stage])
+		for _, endpoint := range loopback.Endpoints(c.Next[stage]) {
+			next = append(next, stage+"="+endpoint)
+		}
 	}
 	for _, f := range c.Fronts {
 		fronts = append(fronts, f.Name+"="+f.Endpoint)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
 )
 
@@ -31,18 +32,22 @@ type meeting struct {
 	kinds    []string
 }
 
+// The kinds of --mtls-allow.
 const (
-	fronts  = "fronts"
-	proxies = "proxies"
-	workers = "workers"
-	senders = "senders"
+	kindFronts  = "fronts"
+	kindProxies = "proxies"
+	kindWorkers = "workers"
+	kindSenders = "senders" // workers of other stages
 )
 
-// meet returns meetings with the same kinds.
+// meet returns meetings with the same kinds, at endpoints that commas may
+// separate.
 func meet(endpoints []string, kinds ...string) []meeting {
 	var all []meeting
 	for _, e := range endpoints {
-		all = append(all, meeting{e, kinds})
+		for _, one := range loopback.Endpoints(e) {
+			all = append(all, meeting{one, kinds})
+		}
 	}
 	return all
 }
@@ -88,7 +93,7 @@ func (f *allowFlag) Type() string { return "kind=name" }
 // Set implements pflag.Value.
 func (f *allowFlag) Set(s string) error {
 	kind, name, _ := strings.Cut(s, "=")
-	if !slices.Contains([]string{fronts, proxies, workers, senders}, kind) {
+	if !slices.Contains([]string{kindFronts, kindProxies, kindWorkers, kindSenders}, kind) {
 		return fmt.Errorf("%q: want fronts=NAME, proxies=NAME, workers=NAME or senders=NAME", s)
 	}
 	if err := cluster.CheckName(name); err != nil {

@@ -124,7 +124,8 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 		return err
 	}
 	up, down := string(f.upstream), string(f.downstream)
-	mtls, err := f.mtls.config(meet([]string{up}, fronts, senders), meet([]string{down}, workers), meet(f.fronts.all(), fronts), meet(f.interrupts, fronts))
+	mtls, err := f.mtls.config(meet([]string{up}, kindFronts, kindSenders), meet([]string{down}, kindWorkers),
+		meet(f.fronts.all(), kindFronts), meet(f.interrupts, kindFronts))
 	if err != nil {
 		return err
 	}

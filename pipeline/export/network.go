@@ -72,9 +72,9 @@ type replica struct {
 // rewrite returns the graph as containers have it: endpoints at hosts of their
 // network, fronts by their replicas, certificates at one place, logs to the
 // standard output, and metrics where a flag says it, since there are no other
-// parts beside one. proxy returns the host of a stage's proxy. Whoever is not of
-// the service is kept out of plain endpoints by that network.
-func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Graph {
+// parts beside one. host returns the host of a proxy. Whoever is not of the
+// service is kept out of plain endpoints by that network.
+func (p *plan) rewrite(replicas []replica, host func(proxyPart) string) *graph.Graph {
 	g := *p.g
 	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
 	g.Network, g.MTLS = graph.NetworkPrivate, certificates(p.g.MTLS)
@@ -92,11 +92,14 @@ func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Grap
 		g.Fronts = append(g.Fronts, f)
 	}
 	for i, s := range p.Stages {
-		host := proxy(s)
-		own := &g.Stages[i]
-		own.Upstream = endpoint(own.Upstream, host, upstreamPort)
-		own.Downstream = endpoint(own.Downstream, host, downstreamPort)
-		own.MTLS = graph.StageMTLS{Proxy: graph.Holder{Names: own.MTLS.Proxy.Names}, Workers: graph.Holder{Names: own.MTLS.Workers.Names}}
+		var pairs []graph.Pair
+		for _, proxy := range s.Proxies {
+			at := host(proxy)
+			pairs = append(pairs, graph.Pair{Upstream: endpoint(s.Upstream, at, upstreamPort), Downstream: endpoint(s.Downstream, at, downstreamPort)})
+		}
+		own := g.Stages[i].MTLS
+		g.Stages[i] = g.Stages[i].WithPairs(pairs)
+		g.Stages[i].MTLS = graph.StageMTLS{Proxy: graph.Holder{Names: own.Proxy.Names}, Workers: graph.Holder{Names: own.Workers.Names}}
 	}
 	return &g
 }

@@ -99,7 +99,7 @@ func (c *checker) checkSpeakers(m meeting, outside map[string]bool) {
 			continue
 		}
 		s, _ := c.g.Stage(r.Name)
-		own := m.rest == ".upstream" && m.owner == &s.origin && !slices.Contains(s.Next, s.Name) // our supervisor's
+		own := strings.HasPrefix(m.rest, ".upstream") && m.owner == &s.origin && !slices.Contains(s.Next, s.Name) // our supervisor's
 		switch {
 		case len(s.Command) > 0 && !own:
 			programs = append(programs, s.Name)

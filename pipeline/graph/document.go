@@ -41,7 +41,7 @@ func documentKeys() []key[document] {
 		noted("metrics", ref("metrics"), "where processes serve what they measure", readMetrics),
 		noted("priorities", classes(), "classes of jobs by their names, and the shares of turns that they get while all wait", readPriorities),
 		noted("mtls", ref("mtls"), "certificates of the parts, for tls+tcp endpoints", readMTLS),
-		noted("network", networks().schema, "private: plain tcp endpoints may be bound beyond this machine, since only parts of the graph get there; otherwise that is a warning", readNetwork),
+		noted("network", networkKinds().schema, "private: plain tcp endpoints may be bound beyond this machine, since only parts of the graph get there; otherwise that is a warning", readNetwork),
 	}
 }
 

@@ -45,8 +45,11 @@ func full() *graph.Graph {
 				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30, Admission: graph.AdmitDeadline, NoWorkers: graph.NoWorkersRefuse,
 				Timeout: 90 * time.Second, Repeat: graph.RepeatAlways, Attempts: 7, MaxAge: 25 * time.Hour,
 				MTLS: graph.StageMTLS{Proxy: graph.Holder{Names: []string{"spiffe://a/*"}}, Workers: graph.Holder{Cert: "c", Key: "k"}}},
-			{Name: "true", External: true, Next: []string{"1e3"}},
-			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3},
+			{Name: "true", External: true, Next: []string{"1e3", "3"}},
+			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3, Proxies: 2,
+				Upstream: graph.Endpoint{Bind: "tcp://*:3", Connect: "tcp://b:3"}, Downstream: graph.Endpoint{Bind: "ipc:///run/d", Connect: "ipc:///run/d"},
+				More: []graph.Pair{{Upstream: graph.Endpoint{Bind: "tcp://*:4", Connect: "tcp://c:4"}, Downstream: graph.Endpoint{Bind: "ipc:///run/e", Connect: "ipc:///run/e"}}}},
+			{Name: "3", Worker: "made-up", Proxies: 3},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
 		Limits:  graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
@@ -90,7 +93,8 @@ func decode(t *testing.T, data []byte) *graph.Graph {
 
 func TestEncodeLoadsAsAnEqualGraph(t *testing.T) {
 	cases := map[string]*graph.Graph{
-		"loaded": load(t, "testdata/good/whole.yaml"),
+		"loaded":  load(t, "testdata/good/whole.yaml"),
+		"proxies": load(t, "testdata/good/proxies.yaml"),
 		"no health": {
 			Fronts: []graph.Front{{Name: "front", Listen: "127.0.0.1:1"}},
 			Routes: []graph.Route{{Prefix: "/", Stage: "a"}},

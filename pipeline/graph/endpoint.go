@@ -128,6 +128,9 @@ func bindable() kind[string] {
 func connectable() kind[string] {
 	return word("an endpoint", connectSchema(), func(s string) (string, *flaw) {
 		e, wrong := splitEndpoint(s)
+		if wrong == nil && strings.Contains(s, ",") {
+			wrong = flawf("name one without", "%q has a comma, which separates endpoints where several are told", brief(s))
+		}
 		if wrong == nil && e.scheme == "tcp" && e.anyHost() {
 			wrong = flawf(fmt.Sprintf(`write {bind: "%[1]s://*:%[2]s", connect: "%[1]s://HOST:%[2]s"}`, e.transport(), e.port),
 				"%q is every address: there is none to connect to", s)

@@ -166,8 +166,13 @@ const (
 // Compat and External says who works.
 type Stage struct {
 	Name string
-	// Upstream is where jobs come in, Downstream where workers connect.
+	// Upstream is where jobs come in, Downstream where workers connect. Where
+	// several proxies serve the stage these are those of the first, and More are
+	// those of the others: see Pairs.
 	Upstream, Downstream Endpoint
+	More                 []Pair
+	// Proxies is how many serve the stage; 0 is as many as it has endpoints for.
+	Proxies int
 	// Worker is the name under which a Go handler is registered.
 	Worker string
 	// Command is a worker program with its arguments; Env is added to its
@@ -211,6 +216,7 @@ type Stage struct {
 	// MTLS are the certificates of its parts, where they have some of their own.
 	MTLS StageMTLS
 
+	named    [2]int // endpoints that the file names: upstream, downstream
 	Position Position
 	origin
 }

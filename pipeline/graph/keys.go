@@ -114,10 +114,12 @@ func routeKeys() []key[Route] {
 
 func stageKeys() []key[Stage] {
 	return []key[Stage]{
-		field("upstream", endpoints(), func(s *Stage) *Endpoint { return &s.Upstream }, "",
-			"endpoint where jobs of fronts and other stages come in"),
-		field("downstream", endpoints(), func(s *Stage) *Endpoint { return &s.Downstream }, "",
-			"endpoint where the stage's workers connect"),
+		proxyEnds("upstream", upstreamEnd,
+			"endpoint where jobs of fronts and other stages come in, or a list with one for each proxy"),
+		proxyEnds("downstream", downstreamEnd,
+			"endpoint where the stage's workers connect, or a list with one for each proxy"),
+		field("proxies", whole(1, MaxProxies), func(s *Stage) *int { return &s.Proxies }, "",
+			"how many proxies share the stage's jobs; absent: as many as it has endpoints"),
 		field("worker", word("the name of a worker", schema{"type": "string", "minLength": 1}, notEmpty), func(s *Stage) *string { return &s.Worker }, "",
 			"Go worker, by the name it was registered under"),
 		field("command", program(), func(s *Stage) *[]string { return &s.Command }, "",

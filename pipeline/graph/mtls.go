@@ -55,13 +55,13 @@ type Identity struct {
 	Peers map[string][]string
 }
 
-// Identity returns who a part of AllRoles is, or nil where it is at no tls+tcp
+// Identity returns who a part of AllRoles is, or all proxies of a stage, or nil where it is at no tls+tcp
 // endpoint.
 func (g *Graph) Identity(r Role) *Identity {
 	meetings := g.meetings()
 	if !slices.ContainsFunc(meetings, func(m meeting) bool {
 		// Stages that no request gets to connect to the fronts as others do.
-		return m.endpoint.Secure() && (slices.Contains(m.parts, r) || m.parts[0].Kind == RoleFront && r.Kind != RoleFront)
+		return m.endpoint.Secure() && (slices.ContainsFunc(m.parts, r.covers) || m.parts[0].Kind == RoleFront && r.Kind != RoleFront)
 	}) {
 		return nil
 	}
@@ -73,11 +73,16 @@ func (g *Graph) Identity(r Role) *Identity {
 	// What the part binds itself comes last: others may be known by the same
 	// text elsewhere.
 	for _, m := range meetings {
-		if m.parts[0] == r {
+		if r.covers(m.parts[0]) {
 			id.Peers[m.endpoint.Bind] = g.namesOf(m.parts[1:])
 		}
 	}
 	return id
+}
+
+// covers reports whether a part is r, or one of several that r stands for.
+func (r Role) covers(part Role) bool {
+	return part == r || r.Number == 0 && part.Kind == r.Kind && part.Name == r.Name
 }
 
 // namesOf returns the names of parts, each once.
@@ -221,8 +226,8 @@ func readMTLS(c cursor, d *document) bool {
 }
 
 func readNetwork(c cursor, d *document) (ok bool) {
-	d.network, ok = networks().read(c)
+	d.network, ok = networkKinds().read(c)
 	return ok
 }
 
-func networks() kind[Network] { return oneOf(NetworkUntrusted, NetworkPrivate) }
+func networkKinds() kind[Network] { return oneOf(NetworkUntrusted, NetworkPrivate) }
