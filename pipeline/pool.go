@@ -71,14 +71,15 @@ const MaxSlots = 4096
 
 // Pool does the jobs of one stage in a fixed number of slots.
 type Pool struct {
-	cfg   PoolConfig
-	log   *slog.Logger
-	slots []*slot
-	joins map[uint32]loopback.Stage // next stages by the hashes of their names
-	heard heard
-	hung  atomic.Int64   // handlers that have no slot any more
-	lost  rate.Sometimes // log lines about answers that nobody took
-	busy  rate.Sometimes // and about next stages that take no job
+	cfg    PoolConfig
+	log    *slog.Logger
+	slots  []*slot
+	joins  map[uint32]loopback.Stage // next stages by the hashes of their names
+	heard  heard
+	absent absent
+	hung   atomic.Int64   // handlers that have no slot any more
+	lost   rate.Sometimes // log lines about answers that nobody took
+	busy   rate.Sometimes // and about next stages that take no job
 
 	streams streams
 	overran atomic.Uint64 // jobs that took longer than the timeout

@@ -41,6 +41,8 @@ type call struct {
 
 	stream *stream // nil: the answer comes whole
 
+	abandoned atomic.Bool // its front has gone
+
 	// guarded by slot.mu
 	late bool // the stage's timeout is over: no outcome is wanted
 	hung bool // so is hangGrace
@@ -89,6 +91,9 @@ func (s *slot) do(job *loopback.Job) {
 	c.job = Job{stage: s.pool.cfg.Stage, info: &job.Info, payload: job.Payload}
 	if f, plain := job.Payload.(wire.Frames); plain && len(f) == 0 {
 		s.deliver(job, c, Result{}, &StatusError{Status: 400, Message: "a job has at least one frame behind its info"})
+		return
+	}
+	if s.unwanted(job, c) {
 		return
 	}
 	began := time.Now()
@@ -146,6 +151,9 @@ func (s *slot) begin(c *call, now time.Time) bool {
 	}
 	s.current, s.began, s.interrupted = c, now, false
 	s.watch()
+	if gone, replaced := s.pool.absent.gone(c.key.Instance); gone { // just now
+		s.abandonCurrent(replaced)
+	}
 	if s.stopped {
 		c.ctx.end(context.Canceled)
 	}

@@ -44,6 +44,7 @@ type Proxy struct {
 	gatherer             *Gatherer
 	workers              map[*transport.Peer]*worker
 	audience             audience
+	absent               absent
 	upstream, downstream string // real endpoints, once bound
 	up, down             *transport.Listener
 	came, cameBefore     uint64 // jobs, until now and until the last tick
@@ -72,7 +73,7 @@ func New(c Config) (*Proxy, error) {
 		balancer: NewBalancer(c.Balancer),
 		gatherer: NewGatherer(c.gatherer()),
 		workers:  make(map[*transport.Peer]*worker),
-		audience: audience{peers: make(map[*transport.Peer]struct{})},
+		audience: audience{peers: make(map[*transport.Peer]struct{}), workers: make(map[*transport.Peer]struct{})},
 	}, nil
 }
 

@@ -104,6 +104,7 @@ var reasons = [...]struct {
 	{ErrExpired, "expired"},
 	{ErrClosed, "closed"},
 	{ErrWorkerLost, "worker_lost"},
+	{ErrFrontGone, "front_gone"},
 	{ErrOverdue, "overdue"},
 	{ErrLoop, "loop"},
 	{ErrUnfit, "unfit"},

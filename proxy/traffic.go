@@ -67,6 +67,12 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}
+		if gone, replaced := p.absent.gone(&e.Info); gone {
+			if !replaced {
+				refused = append(refused, Refused{&e.Job, ErrFrontGone})
+			}
+			continue
+		}
 		p.arrived(&e.Job)
 		job, err := p.gatherer.Take(&e.Job, now)
 		if err != nil {
@@ -196,6 +202,10 @@ func (p *Proxy) hear(w *worker, batch []transport.Message, now time.Time) (bad e
 			overdue = append(overdue, job)
 		}
 	}
+	if peer, ok := w.conn.(*transport.Peer); ok && w.asks {
+		w.asks = false
+		p.audience.joinWorker(peer, p.status(now))
+	}
 	ended := p.retry(overdue, nil, ErrOverdue)
 	refused := p.assign(now)
 	p.mu.Unlock()
@@ -210,6 +220,7 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	p.mu.Lock()
 	w := p.workers[peer]
 	delete(p.workers, peer)
+	p.audience.leave(peer)
 	p.mu.Unlock()
 	if lost, ended := p.mourn(w, time.Now()); lost > 0 {
 		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", lost, "given_up", ended, "err", err)
@@ -257,8 +268,10 @@ func (p *Proxy) lose(w *worker) (lost, unsent []*loopback.Job) {
 func (p *Proxy) retry(ran, unsent []*loopback.Job, err error) (ended []Refused) {
 	again := unsent
 	for _, job := range ran {
-		switch {
-		case p.gatherer.Dropped(job.Info.Key()):
+		switch gone, replaced := p.absent.gone(&job.Info); {
+		case p.gatherer.Dropped(job.Info.Key()), replaced:
+		case gone:
+			ended = append(ended, Refused{job, ErrFrontGone})
 		case p.balancer.Retry(job):
 			again = append(again, job.Payload.(*envelope).again())
 		case !leftToOthers(job):
@@ -327,6 +340,9 @@ func (p *Proxy) answer(info *wire.Info, err error) {
 	if p.cfg.Answerer != nil {
 		out := *info
 		out.Code = uint16(told.Status)
+		if errors.Is(err, ErrFrontGone) && out.Extended {
+			out.Flags |= wire.Lost
+		}
 		text := p.cfg.Render(&out, told)
 		cause = p.cfg.Answerer.Answer(loopback.Answer{Info: out, Payload: wire.Frames{text}}, nil)
 	}

@@ -20,18 +20,20 @@ type proxyFlags struct {
 	stage                string
 	maxQueue             int
 	maxQueueBytes        byteSize
-	timeout              time.Duration
+	timeout, frontGrace  time.Duration
 	repeat               choice[cluster.Repeat]
 	admission            choice[cluster.Admission]
 	noWorkers            choice[cluster.NoWorkers]
 	attempts             int
 	drain                time.Duration
+	mtls                 mtlsFlags
+	network              network
 	metrics              metricsFlag
 }
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	f := proxyFlags{
-		drain: defaultDrain, attempts: cluster.DefaultAttempts,
+		drain: defaultDrain, frontGrace: loopback.DefaultFrontGrace, attempts: cluster.DefaultAttempts,
 		maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes,
 		repeat: repeatChoice(), admission: admissionChoice(), noWorkers: noWorkersChoice(),
 	}
@@ -67,7 +69,10 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a worker may take for a job until another gets it, or 504; 0: no limit")
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
+	flags.DurationVar(&f.frontGrace, "front-grace", f.frontGrace, "how long a front may be away before its jobs are given up; negative: for ever")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.mtls.add(flags)
+	f.network.add(flags)
 	f.metrics.add(flags)
 	return cmd
 }
@@ -91,7 +96,8 @@ func (f *proxyFlags) positional(args []string) (err error) {
 	return err
 }
 
-func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
+// check refuses values that are out of bounds.
+func (f *proxyFlags) check() error {
 	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
 		return err
 	}
@@ -101,11 +107,27 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	if f.maxQueue < 1 || f.maxQueueBytes < 1 {
 		return usagef("--max-queue and --max-queue-bytes have to be at least 1")
 	}
+	if f.frontGrace == 0 {
+		return usagef("--front-grace 0s gives fronts no time to come back")
+	}
 	if f.timeout < 0 {
 		return usagef("--timeout %v is negative", f.timeout)
 	}
 	if f.attempts < 1 || f.attempts > cluster.MaxAttempts {
 		return usagef("--attempts %d: want 1 to %d", f.attempts, cluster.MaxAttempts)
+	}
+	return nil
+}
+
+func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	up, down := string(f.upstream), string(f.downstream)
+	mtls, err := f.mtls.config(meet([]string{up}, kindFronts, kindSenders), meet([]string{down}, kindWorkers),
+		meet(f.fronts.all(), kindFronts), meet(f.interrupts, kindFronts))
+	if err != nil {
+		return err
 	}
 	m, err := f.metrics.open(a)
 	if err != nil {
@@ -113,8 +135,9 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	}
 	p, err := cluster.NewProxy(cluster.ProxyConfig{
 		Stage:         f.stage,
-		Upstream:      string(f.upstream),
-		Downstream:    string(f.downstream),
+		Upstream:      up,
+		Downstream:    down,
+		MTLS:          mtls,
 		Fronts:        f.fronts.fronts(),
 		Interrupts:    f.interrupts,
 		MaxQueue:      f.maxQueue,
@@ -124,6 +147,7 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 		Admission:     f.admission.chosen,
 		NoWorkers:     f.noWorkers.chosen,
 		Attempts:      f.attempts,
+		FrontGrace:    f.frontGrace,
 		Metrics:       m.metrics,
 		Logger:        log,
 	})
@@ -134,12 +158,22 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	f.network.warn(log, up, down)
 	oneCore()
 	defer once(p.Ready(), func() {
 		up, down := p.Endpoints()
 		log.Info("serving", "upstream", up, "downstream", down)
 	})()
 	return serve(ctx, part, f.drain, log)
+}
+
+// all returns the endpoints without their names.
+func (e *namedEndpoints) all() []string {
+	var all []string
+	for _, n := range e.names {
+		all = append(all, e.byName[n])
+	}
+	return all
 }
 
 // fronts returns the endpoints as the loopback wants them.

@@ -1,6 +1,9 @@
 package graph
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // DefaultListen is where a front listens whose file does not say it.
 const DefaultListen = "127.0.0.1:8002"
@@ -22,9 +25,15 @@ type Graph struct {
 	Routes []Route
 	Stages []Stage
 	Limits Limits
+	// Metrics is where processes serve what they measure.
+	Metrics Metrics
 	// Priorities are the classes of jobs; the first is that of routes that name
 	// none. Load fills in DefaultPriorities.
 	Priorities []Priority
+	// MTLS are the certificates for tls+tcp endpoints.
+	MTLS MTLS
+	// Network says who gets to plain tcp endpoints.
+	Network Network
 	// Warnings are what Load found that may be meant.
 	Warnings []Problem
 }
@@ -38,6 +47,14 @@ type Front struct {
 	Listen string
 	// TLS is how HTTP is encrypted.
 	TLS FrontTLS
+	// TrustedProxies are the networks of proxies that are believed when they say
+	// for whom they ask, in the form of Forwarded, and what the request is called.
+	TrustedProxies []netip.Prefix
+	Forwarded      Forwarded
+	// RequestIDHeader is the field with the ids of requests, which are taken from
+	// RequestIDFrom; "" is none.
+	RequestIDHeader string
+	RequestIDFrom   RequestIDFrom
 	// Loopback is where answers come in, Interrupt where workers and proxies
 	// hear of clients that left.
 	Loopback, Interrupt Endpoint
@@ -80,6 +97,8 @@ type Front struct {
 	// AccessLog is the file for a line per answer: "-" is the standard output,
 	// "" none.
 	AccessLog string
+	// MTLS is the front's certificate for other parts, where it has one of its own.
+	MTLS Holder
 
 	Position Position
 	origin
@@ -147,8 +166,13 @@ const (
 // Compat and External says who works.
 type Stage struct {
 	Name string
-	// Upstream is where jobs come in, Downstream where workers connect.
+	// Upstream is where jobs come in, Downstream where workers connect. Where
+	// several proxies serve the stage these are those of the first, and More are
+	// those of the others: see Pairs.
 	Upstream, Downstream Endpoint
+	More                 []Pair
+	// Proxies is how many serve the stage; 0 is as many as it has endpoints for.
+	Proxies int
 	// Worker is the name under which a Go handler is registered.
 	Worker string
 	// Command is a worker program with its arguments; Env is added to its
@@ -189,7 +213,10 @@ type Stage struct {
 	// MaxAge is how long a process of Command runs, a tenth more or less, until
 	// it is replaced; 0 is for ever.
 	MaxAge time.Duration
+	// MTLS are the certificates of its parts, where they have some of their own.
+	MTLS StageMTLS
 
+	named    [2]int // endpoints that the file names: upstream, downstream
 	Position Position
 	origin
 }
@@ -223,13 +250,16 @@ func (g *Graph) Class(name string) uint8 {
 type Limits struct {
 	// MaxHops is how many stages a job may enter. Load fills in DefaultMaxHops.
 	MaxHops int
+	// FrontGrace is how long a front may be away before workers and proxies give
+	// its jobs up: 0 is as long as they do by default, Never for ever.
+	FrontGrace time.Duration
 
 	Position Position
 	origin
 }
 
 // Endpoint is where a socket is: what its owner binds, and what everybody else
-// connects to, as tcp://host:port or ipc://path. Both are empty where the file
+// connects to, as tcp://host:port, tls+tcp://host:port or ipc://path. Both are empty where the file
 // says nothing.
 type Endpoint struct {
 	Bind, Connect string
