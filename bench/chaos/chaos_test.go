@@ -125,10 +125,11 @@ func TestAShortRun(t *testing.T) {
 		"ipc":        "--timeout 4s --schemes ipc",
 		"tcp":        "--timeout 4s --schemes tcp",
 		"kills only": "--timeout 20s --schemes ipc --faults kill,term,program-kill",
+		"in order":   "--timeout 20s --schemes tcp --faults term",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := parsed(t, "--time 6s --slack 4s --long 5s --gap 250ms --clients 2 --json "+flags)
+			o := parsed(t, "--time 5s --slack 4s --long 5s --gap 250ms --clients 2 --json "+flags)
 			o.python = hasPython(t)
 			var out, progress strings.Builder
 			err := run(t.Context(), o, &out, &progress)
