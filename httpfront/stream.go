@@ -166,6 +166,7 @@ func (s *parts) Close() error {
 	s.conn.settled()
 	s.pending.Release()
 	s.pending = nil
+	s.unspool()
 	if s.front.access != nil {
 		s.front.access.note(&s.exchange, s.sent)
 	}

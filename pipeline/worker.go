@@ -35,6 +35,8 @@ type WorkerConfig struct {
 	Fronts []loopback.FrontEndpoint
 	// Interrupts are the interrupt endpoints of the fronts.
 	Interrupts []string
+	// Spool are the directories in which fronts put large bodies.
+	Spool []string
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 	// Transport bounds the connections; its zero value has the defaults.
@@ -106,6 +108,7 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 		ClockSkew: wire.ClockSkew,
 		Timeout:   cfg.Timeout,
 		MaxHung:   cfg.MaxHung,
+		Spool:     cfg.Spool,
 		Logger:    cfg.Logger,
 	})
 	if err != nil {

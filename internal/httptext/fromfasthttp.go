@@ -60,7 +60,7 @@ func FromFastHTTP(h *fasthttp.RequestHeader, room int) (*Request, Coming, error)
 	}
 	r := &Request{Method: knownMethod(text[:len(method)]), Minor: minor, keepAlive: f.keepAlive, close: f.close}
 	if f.hasLength || !f.coded && wantsLength(r.Method) {
-		text = appendLength(text, int(f.length))
+		text = appendLength(text, f.length)
 	}
 	text = append(text, "\r\n"...)
 	r.bodyAt = len(text)

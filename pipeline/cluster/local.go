@@ -57,6 +57,8 @@ type StagesConfig struct {
 	// fronts. The caller runs them.
 	Table  *loopback.Table
 	Tables []*loopback.Table
+	// Spool are the directories in which fronts put large bodies.
+	Spool []string
 	// Logger gets what is wrong with handlers and jobs; nil: nothing.
 	Logger *slog.Logger
 }
@@ -108,6 +110,7 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 			Loopback: back,
 			Timeout:  c.Timeout,
 			MaxHung:  c.MaxHung,
+			Spool:    cfg.Spool,
 			Logger:   cfg.Logger,
 		})
 		if err != nil {

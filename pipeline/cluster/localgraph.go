@@ -36,7 +36,8 @@ func (s *Service) Local() (*LocalGraph, error) {
 		return nil, err
 	}
 	l.stages, err = NewStages(StagesConfig{
-		Stages: stages, Tables: l.tables, Weights: s.weights(), MaxHops: s.graph.Limits.MaxHops, Logger: s.cfg.Logger,
+		Stages: stages, Tables: l.tables, Weights: s.weights(), MaxHops: s.graph.Limits.MaxHops,
+		Spool: s.spools(), Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

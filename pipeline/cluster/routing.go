@@ -36,6 +36,8 @@ func newRouting(g *graph.Graph, stage func(name string) (loopback.Stage, func() 
 				Timeout:  route.Timeout,
 				Repeat:   repeats[route.Repeat],
 				Priority: g.Class(route.Priority),
+
+				MaxBody: int64(route.MaxBody), SpoolAbove: int64(route.SpoolAbove), BodyTimeout: route.BodyTimeout,
 			},
 			compat: compat,
 		})

@@ -54,6 +54,8 @@ func frontKeys() []key[Front] {
 			"most of them from one address (429); absent: half of max_conns, at least 100"),
 		field("max_requests_per_conn", whole(1, math.MaxInt32), func(f *Front) *int { return &f.MaxRequestsPerConn }, "",
 			"most requests on one connection; absent: no limit"),
+		field("spool", mappingOf("spool", spoolKeys), func(f *Front) *Spool { return &f.Spool }, "",
+			"directory for the bodies of routes with spool_above"),
 		field("live", healthPath(), func(f *Front) *string { return &f.Live }, "/livez",
 			"path of the liveness check; \"\" is none"),
 		field("ready", healthPath(), func(f *Front) *string { return &f.Ready }, "/readyz",
@@ -101,6 +103,12 @@ func routeKeys() []key[Route] {
 			"class of the jobs, like batch"),
 		field("repeat", oneOf(RepeatSafe, RepeatAlways, RepeatNever), func(r *Route) *Repeat { return &r.Repeat }, string(RepeatSafe),
 			"which jobs may run twice after a loss: those of safe methods, always, never"),
+		field("max_body", sizes[Size](1, math.MaxInt64), func(r *Route) *Size { return &r.MaxBody }, "",
+			"largest request body (413); absent: the front's"),
+		field("body_timeout", span{least: time.Nanosecond}.kind(), func(r *Route) *time.Duration { return &r.BodyTimeout }, "",
+			"how long a request's body may take (408); absent: the front's"),
+		field("spool_above", sizes[Size](1, math.MaxInt32), func(r *Route) *Size { return &r.SpoolAbove }, "",
+			"larger bodies reach workers by a file in the front's spool; absent: none do"),
 	}
 }
 
