@@ -1,8 +1,8 @@
 package httpfront
 
 import (
-	"hash/fnv"
-	"net"
+	"cmp"
+	"net/netip"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -74,13 +74,39 @@ func (c *conn) graceOver(waits uint64) {
 	}
 }
 
-// hashClient tells clients apart for the fairness between them.
-func hashClient(a net.Addr) uint32 {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
+// client returns the number by which the stages tell the request's client from
+// others, for the turns that clients take: of the configured header field, or of
+// the address. Numbers are hashes, the same at every front: two clients may share
+// one, and then share their turns.
+func (x *exchange) client(route *Route) uint32 {
+	name := cmp.Or(route.ClientHeader, x.front.cfg.ClientHeader)
+	if name != "" {
+		if value := x.ctx.Request.Header.Peek(name); len(value) > 0 {
+			return hash("field", value)
+		}
+	}
+	return x.conn.client
+}
+
+// hashClient returns the number of a client's address: of whom the registry counts
+// its connections for, so that a host with many addresses is one client.
+func hashClient(who netip.Addr) uint32 {
+	if !who.IsValid() {
 		return 0
 	}
-	h := fnv.New32a()
-	_, _ = h.Write(tcp.IP)
-	return h.Sum32()
+	bytes := who.As16()
+	return hash("address", bytes[:])
+}
+
+// hash is FNV-1a, of what a value is and the value.
+func hash(what string, value []byte) uint32 {
+	const offset, prime = 2166136261, 16777619
+	h := uint32(offset)
+	for i := range len(what) {
+		h = (h ^ uint32(what[i])) * prime
+	}
+	for _, b := range value {
+		h = (h ^ uint32(b)) * prime
+	}
+	return h
 }

@@ -137,6 +137,18 @@ type Config struct {
 	// stay for long over fronts that were added.
 	MaxRequestsPerConn int
 
+	// ClientHeader names a header field by whose value clients are told apart for
+	// the turns that they take at the stages, like an API key; requests without it,
+	// and all where it is "", by address as MaxConnsPerClient has it. Somebody has
+	// to check the value: a client that may choose it has as many turns as it
+	// likes. A Route may have its own.
+	ClientHeader string
+
+	// Served counts the answers to requests that go to Stage; Own those that the
+	// front makes before it has a route: health, what is malformed or has none.
+	// nil: they are not counted.
+	Served, Own *Served
+
 	// AccessLog gets a line for each answer, a second later at most; nil is
 	// none. A writer that is too slow loses lines, which is said in the log.
 	AccessLog io.Writer
@@ -166,6 +178,8 @@ type Route struct {
 	Repeat Repeat
 	// Priority is the index of the job's priority class.
 	Priority uint8
+	// ClientHeader is Config.ClientHeader for these requests; "" is that one.
+	ClientHeader string
 	// Compat is what Config.Compat reports, for this request.
 	Compat bool
 	// MaxBody bounds the body (413); 0 is Config.MaxBody.
@@ -178,6 +192,8 @@ type Route struct {
 	// BodyTimeout is how long the body may take to come (408); 0 is
 	// Config.BodyTimeout.
 	BodyTimeout time.Duration
+	// Served counts the answer; nil: nobody does.
+	Served *Served
 }
 
 // Repeat says whether a job may run twice.

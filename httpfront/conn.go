@@ -32,7 +32,7 @@ type conn struct {
 	front    *Front
 	number   uint64     // in the registry
 	who      netip.Addr // for whom the registry counts it
-	client   uint32     // hash of the client's address
+	client   uint32     // hash of that
 
 	first       [firstRead]byte
 	buf         []byte   // what has come and nobody has read; may be a part of first
@@ -62,7 +62,8 @@ type conn struct {
 }
 
 func newConn(f *Front, nc net.Conn) *conn {
-	c := &conn{Conn: nc, raw: nc, front: f, who: clientOf(nc.RemoteAddr()), client: hashClient(nc.RemoteAddr()), fresh: true}
+	who := clientOf(nc.RemoteAddr())
+	c := &conn{Conn: nc, raw: nc, front: f, who: who, client: hashClient(who), fresh: true}
 	if f.certs != nil {
 		c.secure = tls.Server(nc, f.certs.shown)
 		c.Conn = c.secure
@@ -152,7 +153,9 @@ func (c *conn) cutWrite() {
 
 // Close implements net.Conn: fasthttp calls it once, when it has served.
 func (c *conn) Close() error {
-	if c.lingers && !c.mute {
+	// An idle connection of a front that drains may have been answered a moment
+	// ago, and its client may be sending the next request.
+	if (c.lingers || c.front.draining.Load()) && !c.mute {
 		c.mu.Lock()
 		c.idle = true // for drain
 		c.mu.Unlock()

@@ -4,15 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/spool"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/valyala/fasthttp"
 )
-
-// retryAfter is what a refused client is told to wait, in seconds.
-const retryAfter = "1"
 
 // StatusError is an error that a Route may return: the client gets its status
 // and message.
@@ -50,6 +48,26 @@ func spoolError(err error) error {
 		return nil
 	}
 	return &diskError{err}
+}
+
+// pendingError says that the front has too many requests open for another one
+// to a stage.
+type pendingError struct {
+	cause error
+	wait  time.Duration // for what waits at the stage
+}
+
+func (e *pendingError) Error() string             { return e.cause.Error() }
+func (e *pendingError) Unwrap() error             { return e.cause }
+func (e *pendingError) RetryAfter() time.Duration { return e.wait }
+
+// patience returns how long what waits takes, as far as err says it.
+func patience(err error) time.Duration {
+	var e interface{ RetryAfter() time.Duration }
+	if errors.As(err, &e) {
+		return e.RetryAfter()
+	}
+	return 0
 }
 
 // internalError says that the front, or the route, failed.

@@ -23,6 +23,7 @@ type exchange struct {
 	head  bool
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
+	to    *Served   // counts the answer; nil: nobody does
 
 	parsed   bool            // the head is a good one
 	unread   bool            // nobody knows what follows on the connection
@@ -37,7 +38,10 @@ type exchange struct {
 
 // handle is fasthttp's handler.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
-	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(), unread: true}
+	x := exchange{
+		front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(),
+		to: f.cfg.Own, unread: true,
+	}
 	defer x.end()
 	if err := x.serve(); err != nil {
 		x.refuse(err)
@@ -58,11 +62,11 @@ func (x *exchange) end() {
 	if x.unread || !x.skip() {
 		x.hurry()
 	}
-	if x.front.draining.Load() {
-		x.ctx.SetConnectionClose()
+	if x.front.draining.Load() || x.conn.asked == uint64(x.front.cfg.MaxRequestsPerConn) {
+		x.hurry()
 	}
-	if x.front.access != nil && !x.streams {
-		x.front.access.note(x, len(x.ctx.Response.Body()))
+	if !x.streams {
+		x.note(len(x.ctx.Response.Body()))
 	}
 }
 
@@ -107,6 +111,9 @@ func (x *exchange) choose(req *httptext.Request) (Route, error) {
 		return Route{}, errTarget
 	}
 	route, err := x.route(req)
+	if err == nil {
+		x.to = route.Served
+	}
 	if err == nil && route.Compat && req.Method == "PATCH" { // it aborts prime_server's workers
 		err = errMethod
 	}
@@ -118,7 +125,7 @@ func (x *exchange) run(req *httptext.Request, route *Route) error {
 	if route.Compat {
 		req.DropEmptyFields()
 	}
-	p, err := x.open(req, route.Timeout)
+	p, err := x.open(req, route)
 	if err != nil {
 		return err
 	}
@@ -148,7 +155,7 @@ func implemented(method string) bool {
 
 func (x *exchange) route(req *httptext.Request) (Route, error) {
 	if x.front.cfg.Route == nil {
-		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat()}, nil
+		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat(), Served: x.front.cfg.Served}, nil
 	}
 	route, err := x.front.cfg.Route(req)
 	if err != nil && !errors.As(err, new(*StatusError)) {
@@ -159,7 +166,8 @@ func (x *exchange) route(req *httptext.Request) (Route, error) {
 }
 
 // open registers the request as pending.
-func (x *exchange) open(req *httptext.Request, timeout time.Duration) (*loopback.Pending, error) {
+func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending, error) {
+	timeout := route.Timeout
 	if timeout == 0 {
 		timeout = x.front.cfg.Timeout
 	}
@@ -171,10 +179,14 @@ func (x *exchange) open(req *httptext.Request, timeout time.Duration) (*loopback
 		ask.Deadline = ask.Now.Add(timeout)
 	}
 	p, err := x.front.cfg.Table.Open(ask)
-	if err == nil {
-		x.key = p.Info().Key()
+	if err != nil {
+		if gauge, ok := route.Stage.(loopback.Gauge); ok && errors.Is(err, loopback.ErrFull) {
+			err = &pendingError{err, gauge.Wait()}
+		}
+		return nil, err
 	}
-	return p, err
+	x.key = p.Info().Key()
+	return p, nil
 }
 
 // ask submits the job and waits for its answer, or for the first part of it. The
@@ -184,7 +196,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	info := p.Info()
 	info.Version = uint8(req.Minor)
 	info.KeepAlive, info.Close = req.Connection()
-	info.Client = x.conn.client
+	info.Client = x.client(route)
 	info.Priority = route.Priority
 	if x.head {
 		info.Flags |= wire.Head
@@ -210,10 +222,12 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 type refused struct {
 	often rate.Sometimes
 	jobs  atomic.Uint64 // since the last line
+	all   atomic.Uint64
 }
 
 func (r *refused) note(x *exchange, what string, err error) {
 	r.jobs.Add(1)
+	r.all.Add(1)
 	r.often.Do(func() {
 		x.front.log.Warn(what, "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
 	})
@@ -262,7 +276,11 @@ func (x *exchange) failure(r *httptext.Response) *httptext.Response {
 	}
 	told := x.told(r.Status, message, !ours)
 	if r.Status == fasthttp.StatusServiceUnavailable {
-		told.Header.Add("Retry-After", retryAfter)
+		after, said := r.Header.Lookup("Retry-After")
+		if !said {
+			after = httptext.RetryAfter(0)
+		}
+		told.Header.Add("Retry-After", after)
 	}
 	return told
 }

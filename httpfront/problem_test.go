@@ -102,7 +102,7 @@ func TestErrorsInBothForms(t *testing.T) {
 			require.Empty(t, resp.Header.Get("X-Butterfly-Error"))
 			require.NotContains(t, resp.body, "secret")
 			require.Equal(t, tt.status == 405, resp.Header.Get("Allow") == "GET")
-			require.Equal(t, tt.status == 503, resp.Header.Get("Retry-After") == "1")
+			require.Equal(t, tt.status == 503, resp.Header.Get("Retry-After") != "")
 			return resp
 		}
 		resp := ask("application/json")

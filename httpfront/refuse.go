@@ -15,7 +15,7 @@ func (x *exchange) refuse(err error) {
 		resp.Header.Add("Allow", r.allow)
 	}
 	if r.retry {
-		resp.Header.Add("Retry-After", retryAfter)
+		resp.Header.Add("Retry-After", httptext.RetryAfter(patience(err)))
 	}
 	// These fields can travel.
 	_ = resp.WriteTo(&x.ctx.Response, x.head)
@@ -34,13 +34,11 @@ func (x *exchange) hurry() {
 // refuse is fasthttp's ErrorHandler, for requests that could not be read. They
 // are reset: nothing but the error is known of them.
 func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
-	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn)}
+	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), to: f.cfg.Own}
 	x.refuse(err)
 	ctx.Response.SkipBody = x.conn.asksHead
 	x.conn.lingers = true
-	if f.access != nil {
-		f.access.note(&x, len(ctx.Response.Body()))
-	}
+	x.note(len(ctx.Response.Body()))
 }
 
 // headerReceived makes fasthttp leave the body, and the leave to send it, to the
@@ -75,7 +73,7 @@ func (x *exchange) health() bool {
 	r := httptext.NewText(fasthttp.StatusOK, "ok\n")
 	if why := x.front.unready(); ready && why != "" {
 		r = httptext.NewText(fasthttp.StatusServiceUnavailable, why+"\n")
-		r.Header.Add("Retry-After", retryAfter)
+		r.Header.Add("Retry-After", httptext.RetryAfter(0))
 	}
 	r.Header.Add("Cache-Control", "no-store")
 	_ = r.WriteTo(&x.ctx.Response, x.head) // these fields can travel

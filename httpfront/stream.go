@@ -167,9 +167,7 @@ func (s *parts) Close() error {
 	s.pending.Release()
 	s.pending = nil
 	s.unspool()
-	if s.front.access != nil {
-		s.front.access.note(&s.exchange, s.sent)
-	}
+	s.note(s.sent)
 	return nil
 }
 

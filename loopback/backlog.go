@@ -64,11 +64,12 @@ func (b *backlog) take() []*Job {
 	return jobs
 }
 
-// isOpen reports whether an info frame names an open request.
+// isOpen reports whether an info frame names a job for which somebody waits.
 func (t *Table) isOpen(i *wire.Info) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.find(i) != nil
+	p := t.find(i)
+	return p != nil && p.id() == i.ID
 }
 
 // fail ends the request of a job that was not sent.

@@ -3,6 +3,7 @@ package loopback
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
@@ -35,6 +36,19 @@ func (e *FullError) Error() string {
 
 // Is reports whether target is ErrFull.
 func (e *FullError) Is(target error) bool { return target == ErrFull }
+
+// StageFullError says that a stage's proxy has told lately that it takes no more
+// jobs of fronts. The job was not sent.
+type StageFullError struct {
+	Retry time.Duration // how long it takes until what waits there has got workers
+}
+
+func (e *StageFullError) Error() string {
+	return fmt.Sprintf("loopback: the stage is full: its jobs wait %v", e.Retry.Round(time.Millisecond))
+}
+
+// RetryAfter returns Retry.
+func (e *StageFullError) RetryAfter() time.Duration { return e.Retry }
 
 // NoFrontError says that an answer has no way to the front that waits for it:
 // of several fronts none is known by the instance or name in its info frame.

@@ -62,6 +62,7 @@ type Collector struct {
 	credits *Publisher // nil: none are told
 	log     *slog.Logger
 	warn    rate.Sometimes
+	dead    *rate.Limiter // interrupts for jobs that are claimed and nobody waits for
 
 	mu      sync.Mutex // guards senders
 	senders map[*transport.Peer]*sender
@@ -70,7 +71,8 @@ type Collector struct {
 // sender is the Origin of streams that come over one connection.
 type sender struct {
 	credits *Publisher
-	worker  uint64 // the instance that it announced
+	worker  uint64        // the instance that it announced
+	dead    *rate.Limiter // as Collector.dead, of this one
 }
 
 // Credit implements Origin.
@@ -96,12 +98,19 @@ func NewCollector(endpoint string, o transport.Options, to Answerer) (*Collector
 	}
 	return &Collector{
 		binding: b, to: to, log: logger(o), warn: rate.Sometimes{Interval: time.Second},
+		dead:    rate.NewLimiter(maxDead, 4*maxDead),
 		senders: make(map[*transport.Peer]*sender),
 	}, nil
 }
 
-// Grant has by tell the senders of streams of their credit. Call it before Run.
-// Without it they stop when what they may send unasked is used up.
+// maxDead bounds the interrupts in a second by which claims of jobs that have
+// ended are answered; a burst may have four times as many, that of one sender
+// two. Who claims more has jobs left that it does for nobody.
+const maxDead = 4096
+
+// Grant has by tell the senders of streams of their credit, and who claims jobs
+// that have ended. Call it before Run. Without it streams
+// stop when what they may send unasked is used up.
 func (c *Collector) Grant(by *Publisher) { c.credits = by }
 
 // Run binds, serves until ctx ends, and joins what it started. It may run once.
@@ -111,7 +120,7 @@ func (c *Collector) Run(ctx context.Context) error { return c.run(ctx, c) }
 func (c *Collector) PeerUp(p *transport.Peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.senders[p] = &sender{c.credits, p.Instance()}
+	c.senders[p] = &sender{c.credits, p.Instance(), rate.NewLimiter(maxDead, 2*maxDead)}
 }
 
 // PeerDown implements transport.Handler: the streams of who has gone are cut.
@@ -135,6 +144,12 @@ func (c *Collector) sender(p *transport.Peer) *sender {
 func (c *Collector) Receive(p *transport.Peer, batch []transport.Message) {
 	from := c.sender(p)
 	for _, m := range batch {
+		if len(m) == 1 && wire.IsClaim(m[0]) {
+			if err := c.claimed(from, m[0]); err != nil {
+				c.warn.Do(func() { c.log.Warn("claim refused", "peer", p.Remote(), "err", err) })
+			}
+			continue
+		}
 		a, err := parseAnswer(m)
 		if err != nil {
 			c.warn.Do(func() { c.log.Warn("answer refused", "peer", p.Remote(), "err", err) })
@@ -143,6 +158,27 @@ func (c *Collector) Receive(p *transport.Peer, batch []transport.Message) {
 		a.From = from
 		_ = c.to.Answer(a, nil) // a Table takes every answer
 	}
+}
+
+// claimed takes a claim, and interrupts those of its jobs that nobody waits for: an
+// interrupt that a worker or proxy missed while it was away it hears now.
+func (c *Collector) claimed(from *sender, frame []byte) error {
+	claim, err := wire.ParseClaim(frame)
+	if err != nil {
+		return err
+	}
+	table, ok := c.to.(interface{ Claimed(*wire.Claim) []wire.Key })
+	if !ok || c.credits == nil {
+		return nil
+	}
+	dead := table.Claimed(&claim)
+	for i, key := range dead {
+		if !from.dead.Allow() || !c.dead.Allow() {
+			return fmt.Errorf("loopback: %d of %d jobs that nobody waits for are not interrupted: too many at a time", len(dead)-i, claim.Len())
+		}
+		c.credits.Interrupt(key)
+	}
+	return nil
 }
 
 // parseAnswer reads an answer: exactly two frames, since the C++ front takes
@@ -157,54 +193,6 @@ func parseAnswer(m transport.Message) (Answer, error) {
 	}
 	return Answer{Info: info, Payload: wire.Frames(m[1:])}, nil
 }
-
-// Publisher is the front's PUB socket: it tells workers and proxies of jobs
-// that nobody waits for any more, and the senders of streams of their credit. It
-// is an Interrupter.
-type Publisher struct{ *binding }
-
-// NewPublisher returns a Publisher that will bind endpoint. It acquires
-// nothing before Run.
-func NewPublisher(endpoint string, o transport.Options) (*Publisher, error) {
-	b, err := newBinding(endpoint, o, transport.Pub)
-	if err != nil {
-		return nil, fmt.Errorf("loopback: publisher: %w", err)
-	}
-	return &Publisher{b}, nil
-}
-
-// Run binds, serves until ctx ends, and joins what it started. It may run once.
-func (p *Publisher) Run(ctx context.Context) error { return p.run(ctx, ignore{}) }
-
-// Flush waits until every interrupt has reached the kernel, or ctx ends. It does
-// nothing before Ready.
-func (p *Publisher) Flush(ctx context.Context) error {
-	if l := p.listener.Load(); l != nil {
-		return l.Flush(ctx)
-	}
-	return nil
-}
-
-// Interrupt publishes key to every subscriber; it does nothing before Ready.
-func (p *Publisher) Interrupt(key wire.Key) {
-	if l := p.listener.Load(); l != nil {
-		l.Publish(transport.Message{wire.AppendInterrupt(nil, key)})
-	}
-}
-
-// credit publishes to the worker that it is for, and to nobody else.
-func (p *Publisher) credit(c *wire.Credit) {
-	if l := p.listener.Load(); l != nil {
-		l.PublishTo(wire.CreditPrefix(c.Worker), transport.Message{c.AppendTo(nil)})
-	}
-}
-
-// ignore is the handler of sockets on which nothing is received.
-type ignore struct{}
-
-func (ignore) PeerUp(*transport.Peer)                       {}
-func (ignore) Receive(*transport.Peer, []transport.Message) {}
-func (ignore) PeerDown(*transport.Peer, error)              {}
 
 func logger(o transport.Options) *slog.Logger {
 	if o.Logger != nil {

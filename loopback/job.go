@@ -5,6 +5,8 @@
 package loopback
 
 import (
+	"time"
+
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
@@ -36,6 +38,14 @@ type Stage interface {
 	// job gets lost. If Submit returns an error the caller keeps the job and
 	// sent is not told.
 	Submit(job *Job, sent transport.Notifier) error
+}
+
+// Gauge is a Stage that knows how long its jobs wait.
+type Gauge interface {
+	// Wait returns how long it takes until all jobs that wait at the stage now
+	// have got workers, by what it was measured to do; 0 where that is not known.
+	// It does not block.
+	Wait() time.Duration
 }
 
 // Answerer takes answers. Implementations are safe for concurrent use.

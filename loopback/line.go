@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -20,6 +21,47 @@ type line struct {
 	up       atomic.Bool   // connected
 	open     atomic.Int64  // messages whose fate is not known
 	empty    chan struct{} // holds a token once open has become 0
+	away     underWay
+}
+
+// underWay lists the messages of a line that have not reached the kernel.
+type underWay struct {
+	mu    sync.Mutex // guards first, and the links of those in the list
+	first *dispatch
+}
+
+func (u *underWay) add(d *dispatch) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d.next = u.first; d.next != nil {
+		d.next.prev = d
+	}
+	u.first = d
+}
+
+func (u *underWay) remove(d *dispatch) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d.prev == nil {
+		u.first = d.next
+	} else {
+		d.prev.next = d.next
+	}
+	if d.next != nil {
+		d.next.prev = d.prev
+	}
+	d.prev, d.next = nil, nil
+}
+
+// held calls add with the keys of the messages of a front.
+func (u *underWay) held(front uint64, add func(wire.Key)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for d := u.first; d != nil; d = d.next {
+		if d.key.Instance == front {
+			add(d.key)
+		}
+	}
 }
 
 // dial makes the line's dialer; it acquires nothing.
@@ -39,13 +81,15 @@ func (l *line) send(info *wire.Info, frames [][]byte, sent transport.Notifier) e
 		whole.Restore()
 		info = &whole
 	}
-	d := &dispatch{line: l, sent: sent, resend: l.resend}
+	d := &dispatch{line: l, sent: sent, resend: l.resend, key: info.Key()}
 	if info.Extended && info.Flags.Has(wire.Stream) {
 		d.resend = 0 // it would come out of turn
 	}
 	d.message = append(append(d.frames[:0], info.AppendTo(d.room[:0])), frames...)
 	l.open.Add(1)
+	l.away.add(d)
 	if err := l.dialer.Send(d.message, d); err != nil {
+		l.away.remove(d)
 		l.settle()
 		return err
 	}
@@ -92,6 +136,9 @@ type dispatch struct {
 	message transport.Message
 	frames  [3][]byte
 	room    [96]byte
+
+	key        wire.Key
+	prev, next *dispatch // in line.away
 }
 
 // Sent implements transport.Notifier. What the fate brings about is told before
@@ -103,6 +150,7 @@ func (d *dispatch) Sent(err error) {
 	if d.sent != nil && (!d.told.Swap(true) || err != nil) {
 		d.sent.Sent(err)
 	}
+	d.line.away.remove(d)
 	d.line.settle()
 }
 

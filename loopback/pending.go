@@ -22,6 +22,13 @@ type Pending struct {
 	answer    Answer
 	err       error
 	stream    *Stream // set once, with the answer
+
+	// Of a job that may get lost: what was submitted last, and where.
+	job     *Job
+	to      Losable
+	sent    time.Time
+	ids     []uint32 // its numbers, the last one last; nil: it was submitted once
+	claimed uint32   // the last roll call in which somebody had it
 }
 
 // Info returns the request's info frame. The caller may fill in what it knows
@@ -59,11 +66,12 @@ func (p *Pending) Abandon(err error) {
 		t.mu.Unlock()
 		return
 	}
-	key := p.info.Key()
+	key, others := p.key(), p.others()
 	t.stats.Abandoned++
 	t.end(p, err)
 	t.mu.Unlock()
 	t.interrupt(key)
+	t.interrupt(others...)
 }
 
 // Fail ends the request because its job could not be submitted. Nobody is
@@ -83,6 +91,7 @@ func (p *Pending) Fail(err error) {
 // be used afterwards.
 func (p *Pending) Release() {
 	p.answer, p.err, p.stream, p.info = Answer{}, nil, nil, wire.Info{}
+	p.job, p.to, p.ids, p.claimed = nil, nil, nil, 0
 	p.table.pool.Put(p)
 }
 

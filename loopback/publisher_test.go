@@ -36,7 +36,7 @@ func TestAFlushedInterruptIsHeard(t *testing.T) {
 		require.NoError(t, p.Flush(t.Context()), "nobody hears it yet")
 		stop := s.background(p.Run)
 		heard := make(ears, 100)
-		sub, err := loopback.NewSubscriber([]string{"inproc://interrupt"}, s.options, heard)
+		sub, err := loopback.NewSubscriber([]string{"inproc://interrupt"}, s.options, heard, nil)
 		require.NoError(t, err)
 		s.background(sub.Run)
 		time.Sleep(time.Second)

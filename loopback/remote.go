@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,10 @@ type Remote struct {
 	line
 	table *Table           // told of jobs that got lost; nil in workers
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
+	leads []Losable        // where its jobs may come to
 
-	draining atomic.Bool // what the last status said; it ends before up is set
+	draining atomic.Bool  // what the last status said; it ends before up is set
+	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 
 	mu     sync.Mutex // guards the fields below, and changes of up
 	state  RemoteState
@@ -47,7 +50,30 @@ func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, err
 	if err := r.dial(endpoint, o, r); err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
 	}
+	if table != nil {
+		table.Watch(r)
+	}
 	return r, nil
+}
+
+// LeadsTo says that jobs submitted here may come to these stages, too. Call it
+// before Run.
+func (r *Remote) LeadsTo(others ...Losable) { r.leads = others }
+
+// Leads implements Losable.
+func (r *Remote) Leads(to Losable) bool { return to == Losable(r) || slices.Contains(r.leads, to) }
+
+// Held implements Losable: it calls add with the keys of a front's jobs that have
+// not reached the kernel.
+func (r *Remote) Held(front uint64, add func(wire.Key)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, job := range r.waits.jobs {
+		if key := job.Info.Key(); key.Instance == front {
+			add(key)
+		}
+	}
+	r.away.held(front, add)
 }
 
 // FitForPrime has f look at jobs that waited when the proxy that comes is
@@ -74,12 +100,17 @@ func (r *Remote) Run(ctx context.Context) error {
 func (r *Remote) Flush(ctx context.Context) error { return r.flush(ctx) }
 
 // Submit implements Stage. A job that gets lost with its connection is not sent
-// again: it might be done twice. While the proxy is about to end, or away, a job
-// waits for its successor. The error is that of transport.Dialer.Send.
+// again: it might be done twice. A front's table decides about those of its own.
+// While the proxy is about to end, or away, they wait for its successor. The error
+// is that of transport.Dialer.Send, or, for a front, a *StageFullError.
 func (r *Remote) Submit(job *Job, sent transport.Notifier) error {
+	if until := r.full.Load(); until != 0 && r.table != nil && !r.draining.Load() && time.Now().UnixNano() < until {
+		return &StageFullError{Retry: r.Wait()}
+	}
 	if sent != nil || r.table == nil {
 		return r.send(&job.Info, job.Payload.Frames(), sent)
 	}
+	r.table.Submitted(job, r, time.Now())
 	if held, err := r.hold(job); held || err != nil {
 		return err
 	}
@@ -129,13 +160,15 @@ func (r *Remote) release(prime bool) {
 
 func (r *Remote) sendLate(job *Job, prime bool) {
 	if prime && r.fit != nil {
-		if err := r.fit(job); err != nil {
+		fit := *job // the table has it, too, and shows it to others
+		if err := r.fit(&fit); err != nil {
 			r.table.fail(&job.Info, err)
 			return
 		}
+		job = &fit
 	}
 	if r.sendOpen(job) != nil { // what waits here fits the queue, if that was empty
-		r.table.Lost(&job.Info)
+		r.table.fail(&job.Info, ErrLost)
 	}
 }
 
@@ -146,9 +179,14 @@ type onItsWay struct {
 }
 
 // Sent implements transport.Notifier. A job that waits for the proxy to come
-// back is not lost: it has until its deadline.
+// back is not lost: it has until its deadline. Nor is it known to be lost that was
+// being written when the connection ended: it may have arrived, and somebody may
+// claim it.
 func (o *onItsWay) Sent(err error) {
-	if err != nil && !errors.Is(err, transport.ErrWaiting) {
+	switch {
+	case err == nil, errors.Is(err, transport.ErrWaiting):
+	case o.table.recovers() && !errors.Is(err, transport.ErrClosed):
+	default:
 		o.table.Lost(&o.info)
 	}
 }
@@ -187,9 +225,13 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 // PeerDown implements transport.Handler.
 func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.up.Store(false)
 	r.state = RemoteState{}
+	r.full.Store(0)
+	r.mu.Unlock()
+	if r.table != nil {
+		r.table.StageLost(r, time.Now())
+	}
 }
 
 // Receive implements transport.Handler: butterfly's proxies tell their status,
@@ -208,10 +250,32 @@ func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 		r.state.Status, r.state.Told = s, time.Now()
 		r.prime = s.Prime
 		r.draining.Store(s.Draining || s.Closing)
+		r.full.Store(fullUntil(&s, r.state.Told))
 		if s.Closing {
 			r.up.Store(false)
 			p.Finish()
 		}
 		r.mu.Unlock()
 	}
+}
+
+// trustFull is how long a status that says that a stage is full holds at most: a
+// little longer than until the next such one comes.
+const trustFull = 150 * time.Millisecond
+
+// fullUntil returns until when a status told at now says that the stage is full,
+// in Unix nanoseconds; 0: it does not. It does not hold for longer than half of
+// what waits there takes, so that the workers never run out of jobs.
+func fullUntil(s *wire.Status, now time.Time) int64 {
+	if !s.Full {
+		return 0
+	}
+	return now.Add(min(s.Wait/2, trustFull)).UnixNano()
+}
+
+// Wait implements Gauge.
+func (r *Remote) Wait() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Status.Wait
 }

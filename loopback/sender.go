@@ -21,11 +21,15 @@ type FrontEndpoint struct{ Name, Endpoint string }
 // Sender sends answers back to the fronts that wait for them, over one PUSH
 // connection to each. It is the worker's and the proxy's side of the loopback,
 // an Answerer, and safe for concurrent use.
-type Sender struct{ fronts []*frontLink }
+type Sender struct {
+	fronts []*frontLink
+	claims *Claimer // nil: nobody claims jobs
+}
 
 // frontLink is the connection to one front.
 type frontLink struct {
 	line
+	sender   *Sender
 	name     string
 	instance atomic.Uint64 // of the front at the other end now; 0: unknown, or prime_server's
 
@@ -43,7 +47,7 @@ func NewSender(fronts []FrontEndpoint, o transport.Options) (*Sender, error) {
 	o.Socket = transport.Push
 	s := &Sender{}
 	for _, f := range fronts {
-		link := &frontLink{name: f.Name, line: line{resend: maxLost - 1}}
+		link := &frontLink{sender: s, name: f.Name, line: line{resend: maxLost - 1}}
 		if err := link.dial(f.Endpoint, o, link); err != nil {
 			return nil, fmt.Errorf("loopback: sender: %w", err)
 		}
@@ -132,6 +136,28 @@ func (s *Sender) Watch(i *wire.Info, lost func()) (end func()) {
 func (l *frontLink) PeerUp(p *transport.Peer) {
 	l.instance.Store(p.Instance())
 	l.up.Store(true)
+	if c := l.sender.claims; c != nil {
+		c.here.up("loopback "+l.endpoint, p.Instance())
+		if p.Instance() != 0 {
+			c.connected(p.Instance())
+		}
+	}
+}
+
+// claim tells a front, if it is connected, that jobs are held here.
+func (s *Sender) claim(front uint64, number uint32, keys []wire.Key) {
+	for _, l := range s.fronts {
+		if front != 0 && l.instance.Load() == front && l.up.Load() {
+			_ = l.dialer.Send(transport.Message{wire.AppendClaim(nil, front, number, keys)}, nil)
+		}
+	}
+}
+
+// heldFor calls add with the keys of answers that have not reached the kernel.
+func (s *Sender) heldFor(front uint64, add func(wire.Key)) {
+	for _, l := range s.fronts {
+		l.away.held(front, add)
+	}
 }
 
 // Receive implements transport.Handler: PULL sockets send nothing.
@@ -141,6 +167,9 @@ func (l *frontLink) Receive(*transport.Peer, []transport.Message) {}
 // front that is away for a moment wait for it.
 func (l *frontLink) PeerDown(*transport.Peer, error) {
 	l.up.Store(false)
+	if c := l.sender.claims; c != nil {
+		c.here.down("loopback " + l.endpoint)
+	}
 	l.mu.Lock()
 	watches := slices.Collect(maps.Keys(l.watches))
 	l.mu.Unlock()

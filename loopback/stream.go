@@ -216,11 +216,12 @@ func (s *Stream) repeat() {
 // stream and ends the wait for the answer, and its deadline.
 func (t *Table) part(a *Answer) {
 	t.mu.Lock()
-	s := t.streamOf(a)
+	s, dead := t.streamOf(a)
 	if s == nil {
 		t.stats.Late++
 	}
 	t.mu.Unlock()
+	t.interrupt(dead...)
 	if s == nil {
 		if a.From != nil {
 			a.From.Refuse(a.Info.Key())
@@ -236,29 +237,31 @@ func (t *Table) part(a *Answer) {
 	}
 }
 
-// streamOf returns the stream that a part belongs to, or nil. A stream that was
-// begun is its first sender's. The caller holds the lock.
-func (t *Table) streamOf(a *Answer) *Stream {
+// streamOf returns the stream that a part belongs to, or nil, and the keys of jobs
+// that nobody needs since this one streams. A stream that was begun is its first
+// sender's. The caller holds the lock.
+func (t *Table) streamOf(a *Answer) (s *Stream, dead []wire.Key) {
 	p := t.find(&a.Info)
 	switch {
 	case p == nil:
-		return nil
+		return nil, nil
 	case p.stream == nil && a.Info.Part == 0:
 		if p.heapIndex >= 0 {
 			t.deadlines.remove(p)
 		}
-		p.answer, p.stream = *a, newStream(p.info.Key(), t.cfg.StreamWindow, a)
+		p.answer, p.stream = *a, newStream(a.Info.Key(), t.cfg.StreamWindow, a)
+		dead = p.except(a.Info.ID)
 		p.done <- struct{}{}
-	case p.stream == nil || p.stream.from != a.From:
-		return nil
+	case p.stream == nil || p.stream.from != a.From || p.stream.key != a.Info.Key():
+		return nil, nil
 	}
-	return p.stream
+	return p.stream, dead
 }
 
 // over ends a stream's request: last says that its sender has ended it.
 func (t *Table) over(s *Stream, err error, last bool) {
 	t.mu.Lock()
-	p := t.open[s.key.ID]
+	p := t.lookup(s.key)
 	if p == nil || p.stream != s {
 		t.mu.Unlock()
 		return

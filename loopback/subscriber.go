@@ -14,22 +14,28 @@ import (
 )
 
 // Subscriber hears the interrupts of fronts and tells them to an Interrupter;
-// to one that is an Origin, the credit of the streams that it sends, too.
+// to one that is an Origin, the credit of the streams that it sends, too. Roll
+// calls it gives to a Claimer.
 // A key from a prime_server front has no instance: it means the job of that id
 // and time without one.
 type Subscriber struct {
 	dialers []*transport.Dialer
 	to      Interrupter
 	streams Origin // nil: it sends none
+	claims  *Claimer
 	log     *slog.Logger
 	warn    rate.Sometimes
 }
 
 // NewSubscriber validates and acquires nothing. For credit o has to hold the
-// instance that the Sender of the streams announces.
-func NewSubscriber(endpoints []string, o transport.Options, to Interrupter) (*Subscriber, error) {
+// instance that the Sender of the streams announces. Without a Claimer fronts are
+// not answered when they ask who holds their jobs.
+func NewSubscriber(endpoints []string, o transport.Options, to Interrupter, claims *Claimer) (*Subscriber, error) {
 	o.Socket, o.Subscribe = transport.Sub, [][]byte{{}}
-	s := &Subscriber{to: to, log: logger(o), warn: rate.Sometimes{Interval: time.Second}}
+	s := &Subscriber{to: to, claims: claims, log: logger(o), warn: rate.Sometimes{Interval: time.Second}}
+	if claims != nil {
+		o.Subscribe = append(o.Subscribe, wire.RollCallPrefix())
+	}
 	if streams, ok := to.(Origin); ok {
 		s.streams = streams
 		o.Subscribe = append(o.Subscribe, wire.CreditPrefix(o.Instance))
@@ -54,10 +60,18 @@ func (s *Subscriber) Run(ctx context.Context) error {
 }
 
 // PeerUp implements transport.Handler.
-func (s *Subscriber) PeerUp(*transport.Peer) {}
+func (s *Subscriber) PeerUp(p *transport.Peer) {
+	if s.claims != nil {
+		s.claims.here.up("interrupt "+p.Remote(), p.Instance())
+	}
+}
 
 // PeerDown implements transport.Handler.
-func (s *Subscriber) PeerDown(*transport.Peer, error) {}
+func (s *Subscriber) PeerDown(p *transport.Peer, _ error) {
+	if s.claims != nil {
+		s.claims.here.down("interrupt " + p.Remote())
+	}
+}
 
 // Receive implements transport.Handler.
 func (s *Subscriber) Receive(p *transport.Peer, batch []transport.Message) {
@@ -69,6 +83,13 @@ func (s *Subscriber) Receive(p *transport.Peer, batch []transport.Message) {
 }
 
 func (s *Subscriber) hear(m transport.Message) error {
+	if s.claims != nil && len(m) == 1 && wire.IsRollCall(m[0]) {
+		r, err := wire.ParseRollCall(m[0])
+		if err == nil {
+			s.claims.RollCall(r)
+		}
+		return err
+	}
 	if s.streams != nil && len(m) == 1 && wire.IsCredit(m[0]) {
 		c, err := wire.ParseCredit(m[0])
 		switch {

@@ -35,6 +35,11 @@ type TableConfig struct {
 	// is the least. A stream takes up to twice as much memory. More is for
 	// clients or workers that are far away.
 	StreamWindow int64
+	// ProxyGrace is how long after the loss of a proxy jobs may be claimed by
+	// who holds them, before they count as lost; 0: DefaultProxyGrace, negative:
+	// nobody is asked, and what was lost so ends at its deadline. Less answers
+	// sooner; more bears with slower holders and longer cuts.
+	ProxyGrace time.Duration
 }
 
 func (c TableConfig) withDefaults() TableConfig {
@@ -49,6 +54,9 @@ func (c TableConfig) withDefaults() TableConfig {
 	}
 	if c.StreamWindow == 0 {
 		c.StreamWindow = DefaultStreamWindow
+	}
+	if c.ProxyGrace == 0 {
+		c.ProxyGrace = DefaultProxyGrace
 	}
 	return c
 }
@@ -70,23 +78,32 @@ type Stats struct {
 	Abandoned uint64 // by their client
 	Failed    uint64 // not submitted, stopped hard, or streams that their senders did not end well
 	Refused   uint64 // over a bound, or draining
+	Crowded   uint64 // of those, over MaxPending
+	Heavy     uint64 // of those, over MaxPendingBytes
 	Late      uint64 // answers, and parts, for requests no longer open, or never opened here, or answered by a stream of another sender
+	Retried   uint64 // jobs submitted again after they got lost
 }
 
 // Table holds the open requests of one front. It is safe for concurrent use.
 //
 // Every request opened ends exactly once: by the first answer, its deadline,
 // its client's leaving, or a hard stop. In the last three cases, and in the first
-// if the request was scattered, the table's interrupters are told its key.
+// if the request was scattered, the table's interrupters are told its key. A job
+// that got lost with a proxy may be submitted again, under another key: an answer
+// under any of them counts, and the others are interrupted.
 type Table struct {
-	cfg   TableConfig
-	told  []Interrupter
-	wake  chan struct{} // a deadline earlier than armed was added
-	pool  sync.Pool
-	empty chan struct{} // closed once draining and nothing is open
+	cfg     TableConfig
+	told    []Interrupter
+	callers []RollCaller
+	stages  []Losable
+	wake    chan struct{} // a deadline earlier than armed was added
+	pool    sync.Pool
+	empty   chan struct{} // closed once draining and nothing is open
 
-	mu        sync.Mutex // guards the fields below and every Pending's state
-	open      map[uint32]*Pending
+	mu        sync.Mutex          // guards the fields below and every Pending's state
+	open      map[uint32]*Pending // by the first number
+	later     map[uint32]*Pending // by those of jobs submitted again
+	recovery  recovery
 	deadlines deadlineHeap
 	armed     time.Time // when Run's timer fires next
 	lastID    uint32
@@ -111,11 +128,12 @@ func NewTable(cfg TableConfig) (*Table, error) {
 		return nil, fmt.Errorf("loopback: a stream window of %d bytes is too small: workers may send %d unasked", cfg.StreamWindow, DefaultStreamWindow)
 	}
 	return &Table{
-		cfg:    cfg,
-		wake:   make(chan struct{}, 1),
-		empty:  make(chan struct{}),
-		open:   make(map[uint32]*Pending),
-		lastID: rand.Uint32(),
+		cfg:      cfg,
+		wake:     make(chan struct{}, 1),
+		empty:    make(chan struct{}),
+		open:     make(map[uint32]*Pending),
+		recovery: recovery{grace: cfg.ProxyGrace},
+		lastID:   rand.Uint32(),
 	}, nil
 }
 
@@ -123,8 +141,13 @@ func NewTable(cfg TableConfig) (*Table, error) {
 func (t *Table) Instance() uint64 { return t.cfg.Instance }
 
 // Notify adds to those told the keys of requests that end without an answer.
-// Call it before Run and Open.
-func (t *Table) Notify(i Interrupter) { t.told = append(t.told, i) }
+// A RollCaller among them is to ask who holds jobs. Call it before Run and Open.
+func (t *Table) Notify(i Interrupter) {
+	t.told = append(t.told, i)
+	if c, ok := i.(RollCaller); ok {
+		t.callers = append(t.callers, c)
+	}
+}
 
 // Ask describes a request to open.
 type Ask struct {
@@ -172,8 +195,10 @@ func (t *Table) admit(bytes int64) error {
 	case t.draining:
 		return ErrDraining
 	case len(t.open) >= t.cfg.MaxPending:
+		t.stats.Crowded++
 		return &FullError{"requests", int64(t.cfg.MaxPending)}
 	case t.bytes+bytes > t.cfg.MaxPendingBytes:
+		t.stats.Heavy++
 		return &FullError{"bytes", t.cfg.MaxPendingBytes}
 	}
 	return nil
@@ -184,7 +209,8 @@ func (t *Table) admit(bytes int64) error {
 func (t *Table) freeID() uint32 {
 	for {
 		t.lastID++
-		if _, used := t.open[t.lastID]; !used {
+		_, used := t.open[t.lastID]
+		if _, later := t.later[t.lastID]; !used && !later {
 			return t.lastID
 		}
 	}
@@ -193,8 +219,13 @@ func (t *Table) freeID() uint32 {
 // watch adds p to the deadlines, and wakes Run if it sleeps for too long.
 func (t *Table) watch(p *Pending) {
 	t.deadlines.push(p)
-	if t.armed.IsZero() || p.deadline.Before(t.armed) {
-		t.armed = p.deadline
+	t.wakeBy(p.deadline)
+}
+
+// wakeBy wakes Run if it sleeps for longer. The caller holds the lock.
+func (t *Table) wakeBy(at time.Time) {
+	if t.armed.IsZero() || at.Before(t.armed) {
+		t.armed = at
 		select {
 		case t.wake <- struct{}{}:
 		default:
@@ -220,19 +251,27 @@ func (t *Table) Answer(a Answer, sent transport.Notifier) error {
 
 // whole takes an answer in one piece.
 func (t *Table) whole(a *Answer) {
+	var dead []wire.Key
+	var again []retry
 	t.mu.Lock()
 	p := t.find(&a.Info)
-	if p != nil && p.stream != nil { // begun by another: what this one says of the job is late
+	switch {
+	case p == nil, p.stream != nil, p.superseded(a): // what it says of the job is late
+		t.stats.Late++
 		p = nil
-	}
-	if p != nil {
+	case a.Info.Flags.Has(wire.Lost) && p.mayRetry():
+		dead = append(dead, p.key())
+		again = append(again, t.retry(p, time.Now()))
+		p = nil
+	default:
 		p.answer = *a
 		t.stats.Answered++
+		dead = p.except(a.Info.ID)
 		t.end(p, nil)
-	} else {
-		t.stats.Late++
 	}
 	t.mu.Unlock()
+	t.interrupt(dead...)
+	t.resubmit(again)
 	if p != nil && a.Info.Extended && a.Info.Flags.Has(wire.Scattered) {
 		t.interrupt(a.Info.Key())
 	}
@@ -243,29 +282,28 @@ func (t *Table) whole(a *Answer) {
 func (t *Table) Lost(i *wire.Info) {
 	t.mu.Lock()
 	p := t.find(i)
-	if p == nil || p.stream != nil { // a stream tells that it has
+	if p == nil || p.stream != nil || p.id() != i.ID { // a stream tells that it has
 		t.mu.Unlock()
 		return
 	}
 	t.stats.Failed++
+	others := p.others()
 	t.end(p, ErrLost)
 	t.mu.Unlock()
 	t.interrupt(i.Key())
+	t.interrupt(others...)
 }
 
 // find returns the open request of an info frame. The whole key has to match:
 // running numbers alone can be guessed, and meet a restarted front's.
-func (t *Table) find(i *wire.Info) *Pending {
-	p := t.open[i.ID]
-	if p == nil || p.info.Key() != i.Key() {
-		return nil
-	}
-	return p
-}
+func (t *Table) find(i *wire.Info) *Pending { return t.lookup(i.Key()) }
 
 // end takes p out of the table and wakes its waiter, or the reader of its stream.
 func (t *Table) end(p *Pending, err error) {
 	delete(t.open, p.info.ID)
+	for _, id := range p.ids {
+		delete(t.later, id)
+	}
 	if p.heapIndex >= 0 {
 		t.deadlines.remove(p)
 	}
@@ -282,22 +320,25 @@ func (t *Table) end(p *Pending, err error) {
 	}
 }
 
-// interrupt tells everybody that nobody waits for key any more. It must run
+// interrupt tells everybody that nobody waits for the keys any more. It must run
 // without the lock: interrupters may come back to the table.
-func (t *Table) interrupt(key wire.Key) {
-	for _, i := range t.told {
-		i.Interrupt(key)
+func (t *Table) interrupt(keys ...wire.Key) {
+	for _, key := range keys {
+		for _, i := range t.told {
+			i.Interrupt(key)
+		}
 	}
 }
 
-// Run ends requests whose deadline passes, until ctx ends. Then it ends every
-// open request with ErrClosed and refuses new ones. It returns nil.
+// Run ends requests whose deadline passes, and settles those that got lost, until
+// ctx ends. Then it ends every open request with ErrClosed and refuses new ones.
+// It returns nil.
 func (t *Table) Run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if wait, any := t.expire(time.Now()); any {
-			timer.Reset(wait)
+		if at, any := t.Tick(time.Now()); any {
+			timer.Reset(time.Until(at))
 		}
 		select {
 		case <-ctx.Done():
@@ -309,29 +350,38 @@ func (t *Table) Run(ctx context.Context) error {
 	}
 }
 
-// expire ends what is due and returns how long to sleep, if there is anything
-// to wait for.
-func (t *Table) expire(now time.Time) (time.Duration, bool) {
-	for {
-		t.mu.Lock()
-		p := t.deadlines.first()
-		if p == nil {
-			t.armed = time.Time{}
-			t.mu.Unlock()
-			return 0, false
-		}
-		if p.deadline.After(now) {
-			t.armed = p.deadline
-			wait := p.deadline.Sub(now) // p may be released once the lock is
-			t.mu.Unlock()
-			return wait, true
-		}
-		key := p.info.Key()
-		t.stats.Expired++
-		t.end(p, ErrDeadline)
-		t.mu.Unlock()
-		t.interrupt(key)
+// Tick does what is due at now, and returns when there is more to do, if there is
+// anything yet. Run calls it; so may somebody who has no clock, instead of Run.
+func (t *Table) Tick(now time.Time) (next time.Time, any bool) {
+	t.recover(now)
+	for t.expire(now) {
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next, any = t.recovery.next()
+	if p := t.deadlines.first(); p != nil && (!any || p.deadline.Before(next)) {
+		next, any = p.deadline, true
+	}
+	t.armed = next
+	return next, any
+}
+
+// expire ends the request whose deadline is the first to pass until now, and
+// reports whether there was one.
+func (t *Table) expire(now time.Time) bool {
+	t.mu.Lock()
+	p := t.deadlines.first()
+	if p == nil || p.deadline.After(now) {
+		t.mu.Unlock()
+		return false
+	}
+	key, others := p.key(), p.others()
+	t.stats.Expired++
+	t.end(p, ErrDeadline)
+	t.mu.Unlock()
+	t.interrupt(key)
+	t.interrupt(others...)
+	return true
 }
 
 func (t *Table) close() {
@@ -339,14 +389,12 @@ func (t *Table) close() {
 	t.closed = true
 	keys := make([]wire.Key, 0, len(t.open))
 	for _, p := range t.open {
-		keys = append(keys, p.info.Key())
+		keys = append(append(keys, p.key()), p.others()...)
 		t.stats.Failed++
 		t.end(p, ErrClosed)
 	}
 	t.mu.Unlock()
-	for _, k := range keys {
-		t.interrupt(k)
-	}
+	t.interrupt(keys...)
 }
 
 // Drain refuses new requests from now on and waits until none is open or ctx
@@ -373,6 +421,13 @@ func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.open)
+}
+
+// Load returns the number of open requests, and the bytes that they count for.
+func (t *Table) Load() (requests int, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open), t.bytes
 }
 
 // Stats returns the counters.

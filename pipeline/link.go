@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -25,6 +26,7 @@ type link struct {
 	options  transport.Options
 	instance uint64
 	refuse   func(job *loopback.Job, status int, reason string)
+	arrived  func(wire.Key) // nil: nobody wants to know
 	log      *slog.Logger
 	warn     rate.Sometimes
 	conns    []*linkConn
@@ -45,7 +47,9 @@ const tick = 50 * time.Millisecond
 type linkConn struct {
 	link   *link
 	number int
-	peer   *transport.Peer // nil while down; guarded by link.mu
+	dialer atomic.Pointer[transport.Dialer] // nil: it does not run
+	before atomic.Uint64                    // connections by earlier dialers
+	peer   *transport.Peer                  // nil while down; guarded by link.mu
 }
 
 func newLink(endpoint string, slots int, o transport.Options, log *slog.Logger) (*link, error) {
@@ -74,7 +78,21 @@ func (c *linkConn) run(ctx context.Context) {
 	if err != nil {
 		panic(err) // newLink has tried it
 	}
+	c.dialer.Store(d)
 	_ = d.Run(ctx)
+	c.dialer.Store(nil)
+	c.before.Add(d.Stats().Connections)
+}
+
+// sockets returns what all connections have together.
+func (l *link) sockets() (all transport.Stats) {
+	for _, c := range l.conns {
+		if d := c.dialer.Load(); d != nil {
+			all = all.Plus(d.Stats())
+		}
+		all.Connections += c.before.Load()
+	}
+	return all
 }
 
 // run keeps the connections until ctx ends, and joins what it started.
@@ -214,6 +232,10 @@ func (c *linkConn) take(m transport.Message) error {
 	}
 	payload := wire.Frames(m[1:])
 	job := &loopback.Job{Info: info, Payload: payload, Size: payload.Size()}
+	key := info.Key() // the job is its slot's in a moment
+	if c.link.arrived != nil {
+		defer c.link.arrived(key)
+	}
 	if !c.link.place(c, &info).give(job) {
 		c.link.refuse(job, 503, "the worker has no place for the job")
 		return fmt.Errorf("pipeline: the proxy sent more jobs than slots are idle")
@@ -238,6 +260,20 @@ func (l *link) place(c *linkConn, i *wire.Info) *place {
 		}
 	}
 	return l.places[0]
+}
+
+// held calls add with the keys of the jobs that slots have.
+func (l *link) held(add func(wire.Key)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.places {
+		for _, key := range p.waiting[:p.given] {
+			add(key)
+		}
+		if p.state == working || p.state == holding {
+			add(p.done) // before the first job it is nobody's
+		}
+	}
 }
 
 // withdrawn takes the proxy's receipt: no job is on its way to the slot.

@@ -51,6 +51,9 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 // fail tells the client of an error, or, of a part for which others may make up,
 // the join.
 func (s *slot) fail(job *loopback.Job, c *call, r *Response) {
+	if c.abandoned.Load() {
+		job.Info.Flags |= wire.Lost
+	}
 	if s.joinOf(&job.Info) != nil {
 		s.hold(c, loopback.Answer{}, job.Info)
 		if s.failPart(&job.Info, c, r.Status, string(r.Body)) {
@@ -176,8 +179,8 @@ func (s *slot) send(c *call, a loopback.Answer) {
 // Sent implements transport.Notifier: it hears the fate of the outcome. One that
 // waits for a front or proxy to come back does not hold the slot; of such a one
 // it hears again if it gets lost. A job that may have been lost is not sent
-// again: its client is told, which does no harm if it was not lost after all; or
-// first the join, of a part for which others may make up. Of an answer that
+// again: its front is told, which tries once more or tells its client; that does no
+// harm if it was not lost after all. Or first the join, of a part for which others may make up. Of an answer that
 // cannot be delivered the client is told too: it may be the answer itself that
 // costs the connection.
 func (c *call) Sent(err error) {
@@ -202,6 +205,7 @@ func (c *call) Sent(err error) {
 		s.giveUp(c, &info, err)
 	case job:
 		s.pool.log.Warn("job lost on its way to the next stage", "request_id", info.RequestID(), "err", err)
+		info.Flags |= wire.Lost
 		s.send(c, s.instead(c, info, 502, lostReason))
 	default:
 		s.pool.log.Warn("answer cannot be delivered", "request_id", info.RequestID(), "err", err)
@@ -240,6 +244,8 @@ func (s *slot) failure(c *call, err error) *Response {
 	case errors.Is(err, errBusy):
 		s.pool.busy.Do(func() { log.Warn("job not forwarded") })
 		return errorResponse(503, "the next stage is busy (request "+id+")")
+	case c.abandoned.Load() && errors.Is(err, context.Canceled):
+		return awayTooLong(c)
 	case c.ctx.ended.Load() && errors.Is(err, context.DeadlineExceeded):
 		return errorResponse(504, "the request took too long (request "+id+")")
 	case s.isStopped() && errors.Is(err, context.Canceled):

@@ -24,14 +24,16 @@ type place struct {
 
 	// guarded by link.mu
 	state   placeState
-	leaving bool            // it takes no more jobs
-	told    *transport.Peer // who was told of the present idleness
-	held    uint64          // link.ticks when the outcome was handed over
-	left    uint64          // link.ticks when it began to be idle and leaving, at a prime_server proxy
-	from    *transport.Peer // the connection when the last job came
-	givenUp bool            // the last job has no outcome, and its proxy does not know yet
-	beat    []byte          // the application's part of the beat
-	done    wire.Key        // of the last job
+	leaving bool                       // it takes no more jobs
+	told    *transport.Peer            // who was told of the present idleness
+	held    uint64                     // link.ticks when the outcome was handed over
+	left    uint64                     // link.ticks when it began to be idle and leaving, at a prime_server proxy
+	from    *transport.Peer            // the connection when the last job came
+	givenUp bool                       // the last job has no outcome, and its proxy does not know yet
+	beat    []byte                     // the application's part of the beat
+	done    wire.Key                   // of the last job
+	waiting [placeBacklog + 1]wire.Key // of jobs given and not begun, in their order
+	given   int                        // how many these are
 }
 
 type placeState uint8
@@ -77,6 +79,8 @@ func (p *place) begin(job *loopback.Job) *loopback.Job {
 	p.link.mu.Lock()
 	defer p.link.mu.Unlock()
 	p.state, p.done, p.givenUp = working, job.Info.Key(), false
+	copy(p.waiting[:], p.waiting[1:])
+	p.given--
 	return job
 }
 
@@ -147,8 +151,11 @@ func (p *place) give(job *loopback.Job) bool {
 		return false
 	default:
 	}
+	key := job.Info.Key() // the job is the slot's once it is sent
 	select {
 	case p.jobs <- job:
+		p.waiting[p.given] = key
+		p.given++
 		p.from = p.link.carrier(p.number)
 		if p.state == idle {
 			p.state = given

@@ -9,7 +9,8 @@ import (
 )
 
 // announceInterval is how often the status is told without a change. Changes
-// are told at the next tick.
+// are told at the next tick, and at each that the stage is full: fronts rely on
+// that only for as long.
 const announceInterval = time.Second
 
 // audience is who hears the stage's status, and what it was told last. The
@@ -40,7 +41,7 @@ func (a *audience) leave(p *transport.Peer) { delete(a.peers, p) }
 // tell sends the status to everybody if it is due. A peer that does not read
 // misses some.
 func (a *audience) tell(now time.Time, s wire.Status) {
-	if now.Sub(a.at) < announceInterval && !differ(a.told, s) {
+	if now.Sub(a.at) < announceInterval && !s.Full && !differ(a.told, s) {
 		return
 	}
 	a.told, a.at = s, now
@@ -53,6 +54,7 @@ func (a *audience) tell(now time.Time, s wire.Status) {
 // differ reports whether a change is worth telling at once: what decides on
 // readiness and admission, not every job that comes and goes.
 func differ(a, b wire.Status) bool {
-	return a.Prime != b.Prime || a.Draining != b.Draining || a.Closing != b.Closing || a.Workers != b.Workers || a.Slots != b.Slots ||
+	return a.Prime != b.Prime || a.Draining != b.Draining || a.Closing != b.Closing || a.Full != b.Full ||
+		a.Workers != b.Workers || a.Slots != b.Slots ||
 		(a.Idle == 0) != (b.Idle == 0) || (a.Queued == 0) != (b.Queued == 0) || !slices.Equal(a.Stuck, b.Stuck)
 }

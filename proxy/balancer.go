@@ -56,7 +56,23 @@ type BalancerConfig struct {
 	// Timeout is how long a slot may hold a job; 0: no bound. A Balancer with
 	// one wants to be told the time by Next.
 	Timeout time.Duration
+	// Admission says which jobs of fronts are taken while there is room. A
+	// Balancer with AdmitDeadline wants to be asked by Admit before Submit, and
+	// told the time by Next while jobs wait.
+	Admission Admission
+	// NoWorkers says what becomes of jobs of fronts while there is no slot.
+	NoWorkers NoWorkers
 }
+
+// NoWorkers says what becomes of jobs that come straight from a front while a
+// stage has no workers.
+type NoWorkers uint8
+
+// What a stage may say.
+const (
+	NoWorkersWait   NoWorkers = iota // they wait for one
+	NoWorkersRefuse                  // they are refused
+)
 
 // Chooser picks one of several idle slots for a job and returns its place in
 // idle, which is ordered longest idle first. Any other number means the
@@ -70,11 +86,12 @@ type Candidate struct {
 	slot *Slot
 }
 
-// Assignment is what Next decided: Job goes to Slot. Where Slot is nil the
-// job's deadline has passed, and it is to be refused.
+// Assignment is what Next decided: Job goes to Slot. Where Slot is nil the job
+// is to be refused with Err: ErrExpired, or a *DeadlineError.
 type Assignment struct {
 	Slot *Slot
 	Job  *loopback.Job
+	Err  error
 }
 
 // Balancer decides which slot does which job. It has no goroutine, clock,
@@ -95,12 +112,14 @@ type Balancer struct {
 	idle       slotList
 	busy       slotList    // slots that hold jobs, the longest first; only with a timeout
 	candidates []Candidate // scratch for the Chooser
+	pace       pace
 
 	prime int    // slots of Prime kind
 	heard int    // slots that have been idle once
 	held  int    // slots that hold a job
 	stuck int    // slots whose job was taken back
 	done  uint64 // jobs that ended with a beat
+	count counts
 }
 
 // NewBalancer returns a Balancer without jobs and slots.
@@ -109,7 +128,8 @@ func NewBalancer(c BalancerConfig) *Balancer {
 		c.Weights = DefaultWeights()
 	}
 	c.Attempts = min(cmp.Or(c.Attempts, DefaultAttempts), MaxAttempts)
-	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds(), order: order{weights: c.Weights}}}
+	o := order{weights: c.Weights, counts: c.Admission == AdmitDeadline}
+	return &Balancer{cfg: c, counter: newCounter(c), queue: queue{skew: c.Skew.Microseconds(), order: o}}
 }
 
 // Join makes a slot, which gets nothing before it is Idle.
@@ -134,6 +154,9 @@ func (b *Balancer) Idle(s *Slot, beat []byte, done wire.Key) {
 		s.maybe = nil
 	}
 	s.beat = beat
+	if b.queue.length == 0 {
+		b.pace.pause()
+	}
 	if s.idle {
 		return // its place among the idle stays
 	}
@@ -165,6 +188,7 @@ func (b *Balancer) free(s *Slot) {
 	if s.kind == Prime {
 		s.maybe = s.held.job
 	}
+	b.pace.finish(s.held.since)
 	b.release(s)
 	s.held = holding{}
 	b.done++
@@ -172,14 +196,13 @@ func (b *Balancer) free(s *Slot) {
 
 // Submit queues a job that enters the stage, and counts the stage in its info
 // frame. It returns a *QueueFullError for a job that comes straight from a front
-// when the queue has reached a bound; then the caller keeps the job, unchanged.
+// when the queue has reached a bound, or ErrNoWorkers if it does not wait for
+// workers; then the caller keeps the job, unchanged.
 // It returns a *LoopError for a job that has entered too many stages, or this
 // one too often: the caller keeps it, too, and is to tell its front.
 func (b *Balancer) Submit(job *loopback.Job) error {
-	// A job without extension has no hops: nothing says that it ever was
-	// admitted, so it counts as coming from a front.
-	if !job.Info.Extended || job.Info.Hops == 0 {
-		if err := b.full(job); err != nil {
+	if fromFront(&job.Info) {
+		if err := b.full(job.Size); err != nil {
 			return err
 		}
 	}
@@ -187,23 +210,30 @@ func (b *Balancer) Submit(job *loopback.Job) error {
 		return err
 	}
 	job.Info.Attempt = 0
+	b.count.entered++
 	b.queue.push(job)
 	return nil
 }
 
 // full compares what really waits with the bounds: jobs for which a slot is
 // idle are about to leave.
-func (b *Balancer) full(job *loopback.Job) error {
-	waiting := b.queue.length - b.idle.length
-	if waiting < 0 {
+func (b *Balancer) full(size int) error {
+	if b.cfg.NoWorkers == NoWorkersRefuse && b.heard == 0 {
+		return ErrNoWorkers
+	}
+	if b.fits(size) {
 		return nil
 	}
-	bytes := b.queue.bytes + b.queue.crowds.bytes
-	if b.cfg.MaxQueue > 0 && waiting >= b.cfg.MaxQueue ||
-		b.cfg.MaxQueueBytes > 0 && bytes+int64(job.Size) > b.cfg.MaxQueueBytes {
-		return &QueueFullError{Jobs: waiting, Bytes: bytes}
+	return &QueueFullError{
+		Jobs: b.queue.length - b.idle.length, Bytes: b.queue.bytes + b.queue.crowds.bytes, Retry: b.Wait(),
 	}
-	return nil
+}
+
+// fits reports whether a front's job of that size has room in the queue.
+func (b *Balancer) fits(size int) bool {
+	waiting := b.queue.length - b.idle.length
+	return waiting < 0 || (b.cfg.MaxQueue <= 0 || waiting < b.cfg.MaxQueue) &&
+		(b.cfg.MaxQueueBytes <= 0 || b.queue.bytes+b.queue.crowds.bytes+int64(size) <= b.cfg.MaxQueueBytes)
 }
 
 // Requeue gives a job that was in the stage already the next turn of its class,
@@ -212,33 +242,56 @@ func (b *Balancer) Requeue(job *loopback.Job) { b.queue.pushFront(job) }
 
 // Next takes the next assignment while both a job and an idle slot exist. Jobs
 // whose deadline has passed at now come out without a slot. The zero time is
-// before all deadlines: a caller that knows of none need not ask the clock.
+// before all deadlines, and measures nothing: a caller that knows of no deadlines,
+// and that no job has to wait, need not ask the clock.
 func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 	if len(b.queue.crowds.ready) > 0 {
 		b.queue.admit()
 	}
 	if b.queue.first == nil {
+		if b.idle.first != nil {
+			b.pace.pause()
+		}
 		return Assignment{}, false
+	}
+	if !now.IsZero() {
+		b.queue.now = now.UnixMicro()
+		b.measure(now)
 	}
 	if b.idle.first == nil {
 		b.queue.settle()
 		return Assignment{}, false
 	}
 	e := b.queue.head()
-	if e.deadline != 0 && e.late(now.UnixMicro()) {
-		return Assignment{Job: b.queue.drop(e)}, true
+	if e.deadline != 0 {
+		if e.late(now.UnixMicro()) {
+			return Assignment{Job: b.queue.drop(e), Err: ErrExpired}, true
+		}
+		if b.hopeless(e, now) {
+			return Assignment{Job: b.queue.drop(e), Err: &DeadlineError{Retry: b.Wait()}}, true
+		}
 	}
+	b.count.wait(e, b.queue.now)
 	s := b.pick(e.job)
 	b.idle.remove(s)
 	s.idle = false
 	s.held.key, s.held.crowd = e.key, e.crowd
 	s.held.job = b.queue.remove(e)
+	s.held.since = now
 	b.held++
 	if b.cfg.Timeout > 0 {
-		s.held.since = now
 		b.busy.push(s)
 	}
 	return Assignment{Slot: s, Job: s.held.job}, true
+}
+
+// measure counts the time until now. Without slots that take jobs none passes.
+func (b *Balancer) measure(now time.Time) {
+	if b.heard > b.stuck {
+		b.pace.observe(now, b.done)
+	} else {
+		b.pace.pause()
+	}
 }
 
 // Revoke undoes an assignment that could not be carried out: the job is queued
@@ -335,5 +388,7 @@ func (b *Balancer) Status() wire.Status {
 		Slots:  uint32(b.heard),
 		Idle:   uint32(b.idle.length),
 		Queued: uint32(b.Queued()),
+		Full:   !b.fits(0),
+		Wait:   b.Wait(),
 	}
 }

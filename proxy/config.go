@@ -35,13 +35,16 @@ type Config struct {
 	// Answerer brings refusals to the fronts. Nil: jobs that are refused or
 	// lost get no answer, as with prime_server's proxy, and a log line tells.
 	Answerer loopback.Answerer
-	// Render makes the text of a refusal for the front that info names, with
-	// the status and reason that Refusal gives. Required with Answerer.
-	Render func(info *wire.Info, status int, reason string) []byte
+	// Render makes the text of a refusal for the front that info names. Required
+	// with Answerer.
+	Render func(info *wire.Info, r Refusal) []byte
 	// ForPrime makes the text of a request, as a front sends it, fit for a
 	// prime_server worker, which some requests would kill: it returns the same
 	// text, another, or an error that is an ErrUnfit. Nil: texts go as they are.
 	ForPrime func(text []byte) ([]byte, error)
+	// Arrived is told the key of every job that comes, of which Held tells from then
+	// on; nil: nobody is. It must not block, nor call the Proxy.
+	Arrived func(wire.Key)
 	// Logger; nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -70,6 +73,9 @@ func (c Config) Validate() error {
 	}
 	if c.Balancer.Timeout < 0 || c.Balancer.Repeat > RepeatNever {
 		check("balancer", errors.New("the timeout must not be negative, and Repeat one of its constants"))
+	}
+	if c.Balancer.Admission > AdmitDeadline || c.Balancer.NoWorkers > NoWorkersRefuse {
+		check("balancer", errors.New("Admission and NoWorkers have to be among their constants"))
 	}
 	if c.MaxSlots < 0 || c.MaxSlots > math.MaxUint16+1 {
 		check("max slots", fmt.Errorf("%d is not within 0 and %d", c.MaxSlots, math.MaxUint16+1))

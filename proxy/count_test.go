@@ -113,9 +113,9 @@ func TestLocalRefusesJobsThatGoAround(t *testing.T) {
 			require.EqualValues(t, 1, n.ok.Load())
 			require.Same(t, job, r.jobs[len(r.jobs)-1])
 		}
-		status, reason := Refusal(r.errs[0])
-		require.Equal(t, 508, status)
-		require.Equal(t, "the job visited work 3 times, at most 2 are allowed; last stages: work, work, work", reason)
+		tells := RefusalOf(r.errs[0])
+		require.Equal(t, 508, tells.Status)
+		require.Equal(t, "the job visited work 3 times, at most 2 are allowed; last stages: work, work, work", tells.Reason)
 		require.Equal(t, 1, strings.Count(logs.String(), "\n"), "one line a second: %s", logs.String())
 		for _, part := range []string{"stage=work", "request_id=" + r.jobs[0].Info.RequestID(), "visits=3", "limit=2"} {
 			require.Contains(t, logs.String(), part)

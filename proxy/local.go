@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,11 +17,12 @@ type LocalConfig struct {
 	// is 0 where all fronts are in this process.
 	Balancer BalancerConfig
 	// Refuse is given jobs that the stage took and no slot will get, with
-	// ErrExpired, ErrClosed, a *LoopError, or one of a Gatherer's errors. It is
+	// ErrExpired, ErrClosed, a *DeadlineError, a *LoopError, or one of a
+	// Gatherer's errors. It is
 	// called without locks held, on the goroutine that noticed. Nil: they are
 	// dropped, which is right where the front's table sees to deadlines itself
-	// and is closed first, hops and visits have no bounds, and no parts are
-	// joined.
+	// and is closed first, all jobs are admitted, hops and visits have no bounds,
+	// and no parts are joined.
 	Refuse func(job *loopback.Job, err error)
 	// Logger gets jobs that went around too often; nil: nothing.
 	Logger *slog.Logger
@@ -39,6 +39,8 @@ type Local struct {
 	log    *slog.Logger
 	loops  limiter       // jobs that went too far
 	closed chan struct{} // closed together with the stage
+
+	refused tally
 
 	mu       sync.Mutex // guards the fields below and the slots' handles
 	balancer *Balancer
@@ -59,16 +61,21 @@ func NewLocal(c LocalConfig) *Local {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Local{
-		refuse:   c.Refuse,
+	l := &Local{
 		log:      c.Logger.With("stage", c.Balancer.Stage),
 		closed:   make(chan struct{}),
 		balancer: NewBalancer(c.Balancer),
 		gatherer: NewGatherer(GathererConfig{Stage: c.Balancer.Stage, Skew: c.Balancer.Skew}),
 	}
+	l.refuse = func(job *loopback.Job, err error) {
+		l.refused.note(err)
+		c.Refuse(job, err)
+	}
+	return l
 }
 
-// Submit implements loopback.Stage. The error is a *QueueFullError, or
+// Submit implements loopback.Stage. The error is a *QueueFullError, a
+// *DeadlineError, ErrNoWorkers, or
 // ErrClosed after Close and, for jobs straight from a front, during Shutdown. A
 // job that has gone around too often, or whose parts cannot be joined, is taken
 // and refused.
@@ -91,7 +98,8 @@ func (l *Local) Submit(job *loopback.Job, sent transport.Notifier) error {
 // turnAway refuses a job that the stage had to look into; any other it leaves to
 // its submitter.
 func (l *Local) turnAway(job *loopback.Job, sent transport.Notifier, err error) error {
-	if errors.Is(err, ErrQueueFull) || errors.Is(err, ErrClosed) {
+	if beforehand(err) {
+		l.refused.note(err)
 		return err
 	}
 	l.refuseAll([]Refused{{job, err}})
@@ -123,12 +131,21 @@ func (l *Local) take(job *loopback.Job) (*localSlot, *loopback.Job, error) {
 		}
 		job = whole
 	}
+	if l.balancer.selects(&job.Info) {
+		if err := l.balancer.Admit(job, time.Now()); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := l.balancer.Submit(job); err != nil {
 		return nil, nil, err
 	}
 	// Where a slot is idle nothing was queued before that it could have got:
 	// there is one assignment at most, of a job too fresh to have expired here.
-	a, ok := l.balancer.Next(time.Time{})
+	var now time.Time
+	if l.balancer.idle.first == nil {
+		now = time.Now() // from when it waits
+	}
+	a, ok := l.balancer.Next(now)
 	if !ok {
 		return nil, nil, nil
 	}
@@ -188,7 +205,7 @@ func (l *Local) dispatch() (late []Refused) {
 	now := time.Now()
 	for a, ok := l.balancer.Next(now); ok; a, ok = l.balancer.Next(now) {
 		if a.Slot == nil {
-			late = append(late, Refused{a.Job, ErrExpired})
+			late = append(late, Refused{a.Job, a.Err})
 			continue
 		}
 		a.Slot.Owner.(*localSlot).give <- a.Job // there is room: it was idle
@@ -215,6 +232,13 @@ func (l *Local) Status() wire.Status {
 	s.Parts = uint32(l.gatherer.Waiting())
 	s.Rate = l.meter.rate(time.Now(), l.balancer.Done())
 	return s
+}
+
+// Wait implements loopback.Gauge.
+func (l *Local) Wait() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.balancer.Wait()
 }
 
 // Shutdown refuses new jobs from fronts with ErrClosed and goes on until no job

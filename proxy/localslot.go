@@ -27,9 +27,7 @@ func (l *Local) Slot() loopback.Slot {
 // Next implements loopback.Slot.
 func (s *localSlot) Next(beat []byte) (*loopback.Job, bool) {
 	job, late, wait := s.stage.idle(s, beat)
-	for _, j := range late {
-		s.stage.refuse(j, ErrExpired)
-	}
+	s.stage.refuseAll(late)
 	if !wait {
 		return job, job != nil
 	}
@@ -40,7 +38,7 @@ func (s *localSlot) Next(beat []byte) (*loopback.Job, bool) {
 // idle makes a slot idle and takes the next queued job for it; late are jobs
 // that came too late for that. wait says that there is none, and that one will
 // come through the slot's channel, or its closing.
-func (l *Local) idle(s *localSlot, beat []byte) (job *loopback.Job, late []*loopback.Job, wait bool) {
+func (l *Local) idle(s *localSlot, beat []byte) (job *loopback.Job, late []Refused, wait bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over || s.slot.gone {
@@ -58,7 +56,7 @@ func (l *Local) idle(s *localSlot, beat []byte) (job *loopback.Job, late []*loop
 			case s.slot:
 				return a.Job, late, false
 			case nil:
-				late = append(late, a.Job)
+				late = append(late, Refused{a.Job, a.Err})
 			default:
 				a.Slot.Owner.(*localSlot).give <- a.Job
 			}

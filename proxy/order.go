@@ -8,6 +8,7 @@ package proxy
 // It is a value without clock and lock, as the queue of which it is a part.
 type order struct {
 	weights []int   // by class; a class beyond is the last one
+	counts  bool    // rounds are counted, for ahead
 	classes []class // by class, as far as there were jobs
 	spare   *flow   // singly linked by next
 	spares  int
@@ -18,12 +19,15 @@ type class struct {
 	clients map[uint32]*flow
 	turn    *flow // whose job is next, in a ring of clients that have jobs
 	credit  int
+	length  int    // jobs
+	rounds  rounds // only if they are counted
 }
 
 // flow is the jobs of one client in one class.
 type flow struct {
 	client      uint32
 	class       int
+	length      int
 	first, last *entry // by ahead and behind
 	prev, next  *flow  // the ring
 }
@@ -50,6 +54,11 @@ func (o *order) add(e *entry, inFront bool) {
 		c.join(f)
 	}
 	e.flow = f
+	c.length++
+	f.length++
+	if o.counts {
+		c.rounds.add(f.length, 1)
+	}
 	switch {
 	case f.first == nil:
 		f.first, f.last = e, e
@@ -93,6 +102,11 @@ func (o *order) remove(e *entry) {
 		e.behind.ahead = e.ahead
 	}
 	e.flow, e.ahead, e.behind = nil, nil, nil
+	if o.counts {
+		c.rounds.add(f.length, -1)
+	}
+	c.length--
+	f.length--
 	if f.first == nil {
 		o.leave(c, f)
 	}
@@ -146,4 +160,29 @@ func (o *order) next() *entry {
 	}
 	o.classes[best].credit -= total
 	return o.classes[best].turn.first
+}
+
+// ahead returns how many of the jobs that wait get their turn before one that a
+// client would add now, at least. Those of its own class are counted exactly, or
+// by one round less; of another class one turn less than its weight allows
+// meanwhile, since the turns may have begun with it. An order that does not count
+// rounds knows of none.
+func (o *order) ahead(client uint32, priority uint8) int {
+	n := o.classOf(priority)
+	before := 0
+	if n < len(o.classes) {
+		c := &o.classes[n]
+		own := 1 // a client that is new waits until all others had one turn
+		if f := c.clients[client]; f != nil {
+			own = f.length
+		}
+		before = c.rounds.upTo(own)
+	}
+	all := before
+	for i := range o.classes {
+		if i != n {
+			all += min(o.classes[i].length, max(0, before*o.weights[i]/o.weights[n]-1))
+		}
+	}
+	return all
 }

@@ -21,7 +21,7 @@ func turnOf(client uint32, priority uint8, number int) *loopback.Job {
 }
 
 // crowded returns a Balancer whose only slot is busy, so that jobs wait.
-func crowded(t testing.TB, c BalancerConfig) (*Balancer, *Slot) {
+func crowded(t require.TestingT, c BalancerConfig) (*Balancer, *Slot) {
 	b := NewBalancer(c)
 	s := b.Join(Butterfly, nil)
 	b.Idle(s, nil, wire.Key{})

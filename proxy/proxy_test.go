@@ -242,9 +242,9 @@ func TestRefusal(t *testing.T) {
 		503: &QueueFullError{}, 504: ErrExpired, 502: ErrWorkerLost,
 		400: &MessageError{"job", ErrClosed}, 500: errors.New("other"),
 	} {
-		status, reason := Refusal(err)
-		require.Equal(t, want, status)
-		require.NotEmpty(t, reason)
+		told := RefusalOf(err)
+		require.Equal(t, want, told.Status)
+		require.NotEmpty(t, told.Reason)
 	}
 }
 

@@ -61,8 +61,8 @@ func (r *rig) config(scheme string) Config {
 		Downstream: "inproc://down",
 		Transport:  transport.Options{Instance: 99, Inproc: r.space},
 		Answerer:   r,
-		Render: func(_ *wire.Info, _ int, reason string) []byte {
-			return []byte(reason)
+		Render: func(_ *wire.Info, told Refusal) []byte {
+			return []byte(told.Reason)
 		},
 		Logger: slog.New(slog.NewTextHandler(r.logs, nil)),
 	}
@@ -96,8 +96,7 @@ func (r *rig) expectAnswer(id uint32, status uint16) {
 	a := receive(r.t, r.answers)
 	require.Equal(r.t, id, a.Info.ID)
 	require.Equal(r.t, status, a.Info.Code)
-	_, reason := Refusal(nil)
-	require.NotEqual(r.t, reason, string(a.Payload.Frames()[0]), "the reason is a known one")
+	require.NotEqual(r.t, RefusalOf(nil).Reason, string(a.Payload.Frames()[0]), "the reason is a known one")
 }
 
 // eventually waits for a condition on the stage's status.

@@ -85,7 +85,7 @@ func newWorld(seed uint64, bug planted) *world {
 	}
 	c := Config{
 		Stage: "sim", Upstream: "inproc://up", Downstream: "inproc://down", Balancer: w.rules, Answerer: w,
-		Render: func(*wire.Info, int, string) []byte { return []byte("refused") }, Logger: slog.New(slog.DiscardHandler),
+		Render: func(*wire.Info, Refusal) []byte { return []byte("refused") }, Logger: slog.New(slog.DiscardHandler),
 	}
 	w.plant(&c.Balancer)
 	var err error

@@ -34,7 +34,7 @@ type holding struct {
 	job   *loopback.Job
 	key   wire.Key
 	crowd *crowd
-	since time.Time // only with a timeout
+	since time.Time // zero: nobody looked at the clock
 }
 
 // Slot is a Balancer's handle of one place for a job. Only its Balancer's

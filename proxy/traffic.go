@@ -41,6 +41,8 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 		p.complain(peer, err)
 		if key {
 			p.answer(&info, err)
+		} else {
+			p.refused.note(err)
 		}
 	}
 	p.refuseAll(p.submit(jobs, peer.Instance() != 0, time.Now()))
@@ -65,16 +67,32 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			refused = append(refused, Refused{&e.Job, ErrClosed})
 			continue
 		}
+		if gone, replaced := p.absent.gone(&e.Info); gone {
+			if !replaced {
+				refused = append(refused, Refused{&e.Job, ErrFrontGone})
+			}
+			continue
+		}
+		p.arrived(&e.Job)
 		job, err := p.gatherer.Take(&e.Job, now)
 		if err != nil {
 			refused = append(refused, Refused{&e.Job, err})
 		}
 		if job != nil {
-			refused = append(refused, p.enter(job)...)
+			refused = append(refused, p.admit(job, now)...)
 			refused = append(refused, p.assign(now)...)
 		}
 	}
 	return refused
+}
+
+// admit queues a job, unless it is a front's and had better not. The caller holds
+// the lock.
+func (p *Proxy) admit(job *loopback.Job, now time.Time) (refused []Refused) {
+	if err := p.balancer.Admit(job, now); err != nil {
+		return []Refused{{job, err}}
+	}
+	return p.enter(job)
 }
 
 // enter queues a job. The caller holds the lock.
@@ -99,7 +117,7 @@ func (p *Proxy) assign(now time.Time) (refused []Refused) {
 	}
 	for a, ok := p.balancer.Next(now); ok; a, ok = p.balancer.Next(now) {
 		if a.Slot == nil {
-			refused = append(refused, Refused{a.Job, ErrExpired})
+			refused = append(refused, Refused{a.Job, a.Err})
 			continue
 		}
 		if err := p.fit(a); err != nil {
@@ -245,8 +263,10 @@ func (p *Proxy) lose(w *worker) (lost, unsent []*loopback.Job) {
 func (p *Proxy) retry(ran, unsent []*loopback.Job, err error) (ended []Refused) {
 	again := unsent
 	for _, job := range ran {
-		switch {
-		case p.gatherer.Dropped(job.Info.Key()):
+		switch gone, replaced := p.absent.gone(&job.Info); {
+		case p.gatherer.Dropped(job.Info.Key()), replaced:
+		case gone:
+			ended = append(ended, Refused{job, ErrFrontGone})
 		case p.balancer.Retry(job):
 			again = append(again, job.Payload.(*envelope).again())
 		case !leftToOthers(job):
@@ -309,12 +329,16 @@ func (p *Proxy) refuseAll(refused []Refused) {
 
 // answer tells the front that info names of err.
 func (p *Proxy) answer(info *wire.Info, err error) {
-	status, reason := Refusal(err)
+	p.refused.note(err)
+	told := RefusalOf(err)
 	cause := errNoAnswerer
 	if p.cfg.Answerer != nil {
 		out := *info
-		out.Code = uint16(status)
-		text := p.cfg.Render(&out, status, reason)
+		out.Code = uint16(told.Status)
+		if errors.Is(err, ErrFrontGone) && out.Extended {
+			out.Flags |= wire.Lost
+		}
+		text := p.cfg.Render(&out, told)
 		cause = p.cfg.Answerer.Answer(loopback.Answer{Info: out, Payload: wire.Frames{text}}, nil)
 	}
 	if cause == nil {
@@ -322,7 +346,7 @@ func (p *Proxy) answer(info *wire.Info, err error) {
 	}
 	p.lost.do(time.Now(), func(suppressed int) {
 		p.cfg.Logger.Warn("job refused, its front cannot be told",
-			"job", info.Key().String(), "status", status, "reason", err, "err", cause, "suppressed", suppressed)
+			"job", info.Key().String(), "status", told.Status, "reason", err, "err", cause, "suppressed", suppressed)
 	})
 }
 

@@ -3,6 +3,7 @@ package httptext
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/valyala/fasthttp"
@@ -83,10 +84,10 @@ func (r *Response) Render(info *wire.Info, head bool) []byte {
 	return r.append(r.grow(), minor, conn, head, r.failed && info.Key().Instance != 0)
 }
 
-// ErrorText returns NewError's response, rendered as Render does; the info
+// RefusalText returns NewRefusal's response, rendered as Render does; the info
 // frame says if it answers HEAD.
-func ErrorText(info *wire.Info, status int, reason string) []byte {
-	return NewError(status, reason).Render(info, info.Extended && info.Flags.Has(wire.Head))
+func RefusalText(info *wire.Info, status int, reason string, wait time.Duration) []byte {
+	return NewRefusal(status, reason, wait).Render(info, info.Extended && info.Flags.Has(wire.Head))
 }
 
 func (r *Response) status() int {

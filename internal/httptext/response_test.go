@@ -3,6 +3,7 @@ package httptext
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/stretchr/testify/require"
@@ -107,7 +108,7 @@ func TestRender(t *testing.T) {
 
 	info := wire.Info{Version: 1, Extended: true}
 	info.Flags |= wire.Head
-	require.Equal(t, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 4\r\n\r\n", string(ErrorText(&info, 503, "full")))
+	require.Equal(t, "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 4\r\n\r\n", string(RefusalText(&info, 502, "full", 0)))
 }
 
 // A handler cannot split a response, whatever it echoes into a header.
@@ -149,11 +150,11 @@ func TestNewError(t *testing.T) {
 
 	ours := wire.Info{Version: 1, Extended: true}
 	ours.Instance = 1
-	again, err = ParseResponse(ErrorText(&ours, 503, "busy"))
+	again, err = ParseResponse(RefusalText(&ours, 503, "busy", time.Hour))
 	require.NoError(t, err)
 	require.True(t, again.Failed())
-	again, err = ParseResponse(ErrorText(&wire.Info{Version: 1}, 503, "busy"))
+	again, err = ParseResponse(RefusalText(&wire.Info{Version: 1}, 503, "busy", 0))
 	require.NoError(t, err)
 	require.False(t, again.Failed())
-	require.Len(t, again.Header, 1)
+	require.Len(t, again.Header, 2)
 }

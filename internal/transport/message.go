@@ -40,6 +40,15 @@ type Handler interface {
 	PeerDown(p *Peer, err error)
 }
 
+// SubscriptionHandler is the Handler of a Pub socket that wants to hear of its
+// peers' subscriptions.
+type SubscriptionHandler interface {
+	Handler
+	// Subscribed is called in p's reader goroutine once p's subscription to
+	// prefix, which it did not have before, holds. prefix must not be changed.
+	Subscribed(p *Peer, prefix []byte)
+}
+
 // ignore is the Handler of those who gave none.
 type ignore struct{}
 

@@ -48,6 +48,15 @@ func (p *Peer) Send(m Message, n Notifier) error {
 	return send(p.o, p.out, m, n)
 }
 
+// Publish sends m to this peer of a Pub socket alone, if it subscribed to just
+// this prefix, with which m's first frame has to begin. In all else it is
+// Listener.Publish.
+func (p *Peer) Publish(prefix []byte, m Message) {
+	if p.subs.has(prefix) {
+		_ = p.out.put(m, nil) // a peer that does not read misses some
+	}
+}
+
 // send checks m and queues it.
 func send(o *Options, out *queue, m Message, n Notifier) error {
 	switch {

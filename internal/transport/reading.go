@@ -32,7 +32,11 @@ func read(p *Peer, h Handler) error {
 func (r *reading) take(m Message) error {
 	switch {
 	case r.peer.o.Socket == Pub:
-		return r.peer.subs.update(m)
+		added, err := r.peer.subs.update(m)
+		if h, ok := r.handler.(SubscriptionHandler); added && ok {
+			h.Subscribed(r.peer, m[0][1:])
+		}
+		return err
 	case !r.peer.o.Socket.receives():
 		return nil // libzmq's sockets ignore what comes the wrong way as well
 	}

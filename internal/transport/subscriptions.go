@@ -26,15 +26,15 @@ type subscriptions struct {
 	prefixes [][]byte
 }
 
-// update takes a message of the peer: a subscription, or the end of one. Other
-// messages are ignored, as libzmq's PUB does.
-func (s *subscriptions) update(m Message) error {
+// update takes a message of the peer: a subscription, which is reported if it is
+// new, or the end of one. Other messages are ignored, as libzmq's PUB does.
+func (s *subscriptions) update(m Message) (added bool, err error) {
 	if len(m) != 1 || len(m[0]) == 0 {
-		return nil
+		return false, nil
 	}
 	kind, prefix := m[0][0], m[0][1:]
 	if len(prefix) > maxPrefix {
-		return &LimitError{"subscription bytes", uint64(len(prefix)), maxPrefix}
+		return false, &LimitError{"subscription bytes", uint64(len(prefix)), maxPrefix}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,13 +42,14 @@ func (s *subscriptions) update(m Message) error {
 	switch {
 	case kind == subscribe && at < 0:
 		if len(s.prefixes) == maxSubscriptions {
-			return &LimitError{"subscriptions", maxSubscriptions + 1, maxSubscriptions}
+			return false, &LimitError{"subscriptions", maxSubscriptions + 1, maxSubscriptions}
 		}
 		s.prefixes = append(s.prefixes, prefix)
+		return true, nil
 	case kind == unsubscribe && at >= 0:
 		s.prefixes = slices.Delete(s.prefixes, at, at+1)
 	}
-	return nil
+	return false, nil
 }
 
 // match reports whether the peer asked for messages that begin with frame.

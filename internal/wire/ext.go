@@ -20,6 +20,7 @@ const (
 	Stream                       // the answer is one part of a stream
 	StreamEnd                    // the answer is the last part of a stream
 	Scattered                    // other parts of the job may be worked on: an answer has to stop them
+	Lost                         // the answer says that the job was lost: its front may try again
 )
 
 // Has reports whether all of f2 are set.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -73,6 +74,8 @@ func goldens() map[string][]byte {
 	compat.Prime = true
 	draining := status
 	draining.Draining = true
+	busy := status
+	busy.Idle, busy.Queued, busy.Rate, busy.Full, busy.Wait = 0, 500, 800, true, 625*time.Millisecond
 	closing := draining
 	closing.Closing = true
 	opening := extended
@@ -84,6 +87,10 @@ func goldens() map[string][]byte {
 	credit := wire.Credit{Worker: 0x99aabbccddeeff00, Key: job, Granted: 3 << 15}
 	stop := credit
 	stop.Granted, stop.Stop = 0, true
+	lost := extended
+	lost.Flags, lost.Code = wire.Lost, 502
+	call := wire.RollCall{Front: job.Instance, Number: 5, Window: 500 * time.Millisecond}
+	welcome := wire.RollCall{Front: job.Instance}
 	stuck := status
 	stuck.Stuck = []uint64{beat.Worker}
 	return map[string][]byte{
@@ -98,6 +105,10 @@ func goldens() map[string][]byte {
 		"info-stream-cut": failing.AppendTo(nil),
 		"credit":          credit.AppendTo(nil),
 		"credit-stop":     stop.AppendTo(nil),
+		"info-lost":       lost.AppendTo(nil),
+		"roll-call":       call.AppendTo(nil),
+		"roll-call-none":  welcome.AppendTo(nil),
+		"claim":           wire.AppendClaim(nil, job.Instance, 5, []wire.Key{job, {Instance: job.Instance, ID: 8, Time: job.Time}}),
 		"joined-table":    joined[0],
 		"joined-bytes":    joined[1],
 		"info-foreign":    foreign.AppendTo(nil),
@@ -110,6 +121,7 @@ func goldens() map[string][]byte {
 		"status":          status.AppendTo(nil),
 		"status-prime":    compat.AppendTo(nil),
 		"status-draining": draining.AppendTo(nil),
+		"status-full":     busy.AppendTo(nil),
 		"status-closing":  closing.AppendTo(nil),
 		"status-stuck":    stuck.AppendTo(nil),
 	}

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -151,7 +152,7 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, g[name], b.AppendTo(nil))
 	}
-	for _, name := range []string{"status", "status-prime", "status-draining", "status-closing"} {
+	for _, name := range []string{"status", "status-prime", "status-draining", "status-closing", "status-full", "status-stuck"} {
 		s, err := wire.ParseStatus(g[name])
 		require.NoError(t, err)
 		assert.Equal(t, g[name], s.AppendTo(nil))
@@ -176,6 +177,27 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 		assert.True(t, wire.IsCredit(g[name]))
 	}
 	assert.False(t, wire.IsCredit(g["interrupt"]))
+	for _, name := range []string{"roll-call", "roll-call-none"} {
+		r, err := wire.ParseRollCall(append(bytes.Clone(g[name]), 1, 2, 3))
+		require.NoError(t, err)
+		assert.Equal(t, g[name], r.AppendTo(nil))
+		assert.True(t, bytes.HasPrefix(g[name], wire.RollCallPrefix()))
+		assert.False(t, wire.IsCredit(g[name]))
+	}
+	assert.False(t, wire.IsRollCall(g["credit"]))
+	assert.False(t, wire.IsRollCall(append(wire.RollCallPrefix(), make([]byte, 11)...)), "an interrupt that begins as a roll call does")
+	for _, bad := range [][]byte{nil, g["roll-call"][:23], with(g["roll-call"], 0, 'X'), with(g["roll-call"], 5, 2)} {
+		_, err := wire.ParseRollCall(bad)
+		assert.Error(t, err)
+	}
+	claim, err := wire.ParseClaim(append(bytes.Clone(g["claim"]), 1, 2, 3))
+	require.NoError(t, err)
+	assert.Equal(t, g["claim"], wire.AppendClaim(nil, claim.Front, claim.Number, slices.Collect(claim.Keys())))
+	assert.Equal(t, 2, claim.Len())
+	for _, bad := range [][]byte{nil, g["claim"][:23], g["claim"][:39], with(g["claim"], 0, 'X'), with(g["claim"], 4, 2), with(g["claim"], 22, 1)} {
+		_, err := wire.ParseClaim(bad)
+		assert.Error(t, err)
+	}
 	for _, bad := range [][]byte{nil, g["credit"][:39], with(g["credit"], 0, 'X'), with(g["credit"], 13, 2)} {
 		_, err := wire.ParseCredit(bad)
 		assert.Error(t, err)
@@ -249,6 +271,17 @@ func FuzzParseFrames(f *testing.F) {
 		if c, err := wire.ParseCredit(b); err == nil {
 			if again, err := wire.ParseCredit(c.AppendTo(nil)); err != nil || again != c {
 				t.Fatalf("credit changed: %v, %v", again, err)
+			}
+		}
+		if r, err := wire.ParseRollCall(b); err == nil {
+			if again, err := wire.ParseRollCall(r.AppendTo(nil)); err != nil || again != r {
+				t.Fatalf("roll call changed: %v, %v", again, err)
+			}
+		}
+		if c, err := wire.ParseClaim(b); err == nil {
+			keys := slices.Collect(c.Keys())
+			if len(keys) != c.Len() || !bytes.HasPrefix(b[8:], wire.AppendClaim(nil, c.Front, c.Number, keys)[8:]) {
+				t.Fatal("claim changed")
 			}
 		}
 		_, _ = wire.ParseStatus(b)

@@ -37,6 +37,9 @@ type Stage struct {
 	// for a worker (503); 0: the front's own bounds are enough.
 	MaxQueue      int
 	MaxQueueBytes int64
+	// Admission says which jobs straight from a front are taken while there is
+	// room (503).
+	Admission Admission
 	// Timeout is how long a handler may take for one job (504); 0: no bound but
 	// the deadline. MaxHung bounds the handlers that run on after it while their
 	// slots do other jobs; 0: as many as there are slots.
@@ -59,6 +62,8 @@ type StagesConfig struct {
 	Tables []*loopback.Table
 	// Spool are the directories in which fronts put large bodies.
 	Spool []string
+	// Metrics of this process; nil: the stages are not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong with handlers and jobs; nil: nothing.
 	Logger *slog.Logger
 }
@@ -117,6 +122,9 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 			return nil, err
 		}
 		s.all = append(s.all, &localStage{c.Name, queue, pool})
+		if err := errors.Join(cfg.Metrics.stage(c.Name, queue.Stats), cfg.Metrics.handling(c.Name, pool)); err != nil {
+			return nil, err
+		}
 		for _, t := range cfg.Tables {
 			t.Notify(queue)
 			t.Notify(pool)
@@ -143,7 +151,7 @@ func (c *StagesConfig) queues() (map[string]*proxy.Local, error) {
 		queues[s.Name] = proxy.NewLocal(proxy.LocalConfig{
 			Balancer: proxy.BalancerConfig{
 				Stage: s.Name, MaxHops: c.MaxHops, MaxVisits: s.MaxVisits, Names: names,
-				Weights: c.Weights, MaxQueue: s.MaxQueue, MaxQueueBytes: s.MaxQueueBytes,
+				Weights: c.Weights, MaxQueue: s.MaxQueue, MaxQueueBytes: s.MaxQueueBytes, Admission: s.Admission,
 			},
 			Refuse: c.refuse,
 			Logger: c.Logger,
@@ -174,10 +182,11 @@ func (c *StagesConfig) refuse(job *loopback.Job, err error) {
 	if errors.Is(err, proxy.ErrExpired) {
 		return
 	}
-	status, reason := proxy.Refusal(err)
+	told := proxy.RefusalOf(err)
 	info := job.Info
-	info.Code = uint16(status)
-	_ = tables(c.Tables).Answer(loopback.Answer{Info: info, Payload: httptext.NewError(status, because(&info, reason))}, nil)
+	info.Code = uint16(told.Status)
+	response := httptext.NewRefusal(told.Status, because(&info, told.Reason), told.Retry)
+	_ = tables(c.Tables).Answer(loopback.Answer{Info: info, Payload: response}, nil)
 }
 
 // because is what a client is told of a refusal.

@@ -72,3 +72,23 @@ func reachable(g *graph.Graph) []*graph.Stage {
 	slices.Reverse(found)
 	return found
 }
+
+// behind returns the names of the stages to which a stage's jobs may come.
+func behind(g *graph.Graph, name string) []string {
+	var found []string
+	var visit func(name string)
+	visit = func(name string) {
+		st, ok := g.Stage(name)
+		if !ok {
+			return
+		}
+		for _, next := range st.Next {
+			if !slices.Contains(found, next) {
+				found = append(found, next)
+				visit(next)
+			}
+		}
+	}
+	visit(name)
+	return found
+}

@@ -37,6 +37,10 @@ type ProxyConfig struct {
 	// between stages are never refused.
 	MaxQueue      int
 	MaxQueueBytes int64
+	// Admission says which jobs of fronts are taken while there is room (503),
+	// and NoWorkers whether they are while there are no workers.
+	Admission Admission
+	NoWorkers NoWorkers
 	// Weights are the shares of the priority classes; nil:
 	// proxy.DefaultWeights.
 	Weights []int
@@ -46,8 +50,14 @@ type ProxyConfig struct {
 	Timeout  time.Duration
 	Repeat   Repeat
 	Attempts int
+	// FrontGrace is how long a front may be away before its jobs leave the queue;
+	// 0: loopback.DefaultFrontGrace, negative: for ever, unless another is in its
+	// place.
+	FrontGrace time.Duration
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// Metrics of this process; nil: the proxy is not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -69,6 +79,24 @@ const (
 	RepeatNever  = proxy.RepeatNever  // none
 )
 
+// Admission says which jobs of fronts a stage takes while its queue has room.
+type Admission = proxy.Admission
+
+// What a stage may say.
+const (
+	AdmitQueue    = proxy.AdmitQueue    // all
+	AdmitDeadline = proxy.AdmitDeadline // those that can be done by their deadline
+)
+
+// NoWorkers says what becomes of jobs of fronts while a stage has no workers.
+type NoWorkers = proxy.NoWorkers
+
+// What a stage may say.
+const (
+	NoWorkersWait   = proxy.NoWorkersWait   // they wait for one
+	NoWorkersRefuse = proxy.NoWorkersRefuse // they are refused
+)
+
 // Attempts by default, and at most.
 const (
 	DefaultAttempts = proxy.DefaultAttempts
@@ -80,7 +108,9 @@ type Proxy struct {
 	proxy *proxy.Proxy
 	back  *loopback.Sender
 	hears *loopback.Subscriber
-	life  lifetime
+
+	fronts *loopback.Attendance
+	life   lifetime
 }
 
 // NewProxy validates cfg and acquires nothing.
@@ -111,10 +141,14 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 			Timeout:       cfg.Timeout,
 			Repeat:        cfg.Repeat,
 			Attempts:      cfg.Attempts,
+			Admission:     cfg.Admission,
+			NoWorkers:     cfg.NoWorkers,
 		},
 		ForPrime: forPrime,
 		Logger:   cfg.Logger,
 	}
+	var claims *loopback.Claimer
+	c.Arrived = func(key wire.Key) { claims.Arrived(key) }
 	p := &Proxy{life: newLifetime()}
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
@@ -125,13 +159,33 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if p.proxy, err = proxy.New(c); err != nil {
 		return nil, err
 	}
-	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy)
-	return p, err
+	p.fronts = loopback.NewAttendance(cfg.FrontGrace, p.proxy)
+	if len(cfg.Fronts) > 0 {
+		claims = loopback.NewClaimer(p.back, p.proxy.Held)
+		claims.Attend(p.fronts)
+	}
+	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
+		return nil, err
+	}
+	return p, p.measure(cfg.Stage, cfg.Metrics)
+}
+
+// measure has m serve what the proxy measures, and its connections.
+func (p *Proxy) measure(stage string, m *Metrics) error {
+	if err := m.stage(stage, p.proxy.Stats); err != nil {
+		return err
+	}
+	return m.sockets("proxy:"+stage, func() []socketReading {
+		up, down := p.proxy.Sockets()
+		return []socketReading{
+			{"upstream", up}, {"downstream", down}, {"loopback", p.back.Sockets()}, {"interrupt", p.hears.Sockets()},
+		}
+	})
 }
 
 // refusal is the text of an answer that a proxy makes.
-func refusal(info *wire.Info, status int, reason string) []byte {
-	return httptext.ErrorText(info, status, because(info, reason))
+func refusal(info *wire.Info, told proxy.Refusal) []byte {
+	return httptext.RefusalText(info, told.Status, because(info, told.Reason), told.Retry)
 }
 
 // forPrime makes a request fit for prime_server's parser, which aborts its
@@ -166,7 +220,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		_ = p.back.Flush(last) // what a front that is away does not hear of
 		return err
 	}
-	return around(ctx, serve, nil, p.back.Run, p.hears.Run)
+	return around(ctx, serve, nil, p.back.Run, p.hears.Run, p.fronts.Run)
 }
 
 // Ready returns a channel that is closed once both endpoints are bound.

@@ -23,23 +23,32 @@ type routed struct {
 	compat func() bool // nil: never
 }
 
-// newRouting makes the routing of g. stage returns where a stage is, and
-// whether prime_server's workers may serve it now.
-func newRouting(g *graph.Graph, stage func(name string) (loopback.Stage, func() bool)) *routing {
+// destination is a stage that routes lead to.
+type destination struct {
+	stage  loopback.Stage
+	compat func() bool       // whether prime_server's workers may serve it now; nil: never
+	served *httpfront.Served // nil: its answers are not counted
+}
+
+// newRouting makes the routing of g, of what stage returns of the stages.
+func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 	r := &routing{router: graph.NewRouter(g)}
 	for i := range g.Routes {
 		route := &g.Routes[i]
-		to, compat := stage(route.Stage)
+		to := stage(route.Stage)
 		r.routes = append(r.routes, routed{
 			route: httpfront.Route{
-				Stage:    to,
+				Stage:    to.stage,
 				Timeout:  route.Timeout,
 				Repeat:   repeats[route.Repeat],
 				Priority: g.Class(route.Priority),
 
 				MaxBody: int64(route.MaxBody), SpoolAbove: int64(route.SpoolAbove), BodyTimeout: route.BodyTimeout,
+				Served: to.served,
+
+				ClientHeader: route.ClientHeader,
 			},
-			compat: compat,
+			compat: to.compat,
 		})
 		r.fields = r.fields || route.Host != "" || len(route.Header) > 0
 	}

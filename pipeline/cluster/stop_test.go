@@ -132,7 +132,7 @@ func TestAFrontThatIsStoppedHardInterruptsEveryJob(t *testing.T) {
 	require.NoError(t, err)
 	background(t, proxy.Run)
 	interrupts := make(heard, jobs)
-	hears, err := loopback.NewSubscriber([]string{"inproc://interrupt"}, o, interrupts)
+	hears, err := loopback.NewSubscriber([]string{"inproc://interrupt"}, o, interrupts, nil)
 	require.NoError(t, err)
 	background(t, hears.Run)
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
 )
 
@@ -18,11 +19,13 @@ type frontFlags struct {
 	listen, name               string
 	proxy, loopback, interrupt endpoint
 	watch                      endpoints
+	proxyGrace                 time.Duration
 	http                       httpFlags
+	metrics                    metricsFlag
 }
 
 func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
-	f := frontFlags{listen: defaultListen, http: defaultHTTP()}
+	f := frontFlags{listen: defaultListen, proxyGrace: loopback.DefaultProxyGrace, http: defaultHTTP()}
 	cmd := &cobra.Command{
 		Use:   "front --proxy ENDPOINT --loopback ENDPOINT --interrupt ENDPOINT",
 		Short: "the HTTP front alone",
@@ -42,7 +45,7 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 					return err
 				}
 			}
-			return f.run(cmd.Context(), log, stdout)
+			return f.run(cmd.Context(), a, log, stdout)
 		},
 	}
 	flags := cmd.Flags()
@@ -50,9 +53,11 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 	flags.Var(&f.proxy, "proxy", "upstream endpoint of the first stage's proxy")
 	flags.Var(&f.loopback, "loopback", "endpoint to bind for answers")
 	flags.Var(&f.interrupt, "interrupt", "endpoint to bind for interrupts")
-	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness; repeatable")
+	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness and to notice its loss; repeatable")
+	flags.DurationVar(&f.proxyGrace, "proxy-grace", f.proxyGrace, "how long after the loss of a proxy who holds jobs may say so, until the others are repeated or answered 502; negative: they wait for their deadline")
 	flags.StringVar(&f.name, "name", "", "name of the front where there are several, at most 28 bytes")
 	f.http.add(flags)
+	f.metrics.add(flags)
 	return cmd
 }
 
@@ -107,19 +112,26 @@ func seconds(s string) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer) error {
+func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout io.Writer) error {
 	if err := required("proxy", f.proxy, "loopback", f.loopback, "interrupt", f.interrupt); err != nil {
 		return err
 	}
 	if f.http.maxBody > cluster.MaxRemoteBody {
 		return usagef("--max-body %v is too much for a proxy: at most %d bytes travel", &f.http.maxBody, cluster.MaxRemoteBody)
 	}
+	if f.proxyGrace == 0 {
+		return usagef("--proxy-grace 0s leaves nobody time to say which jobs it holds")
+	}
 	http, table, err := f.http.config(f.listen, stdout)
 	if err != nil {
 		return err
 	}
 	defer closeAccessLog(http.AccessLog, stdout)
-	table.FrontName = f.name
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
+	}
+	table.FrontName, table.ProxyGrace = f.name, f.proxyGrace
 	front, err := cluster.NewFront(cluster.FrontConfig{
 		HTTP:      http,
 		Table:     table,
@@ -127,13 +139,18 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 		Watch:     f.watch,
 		Loopback:  string(f.loopback),
 		Interrupt: string(f.interrupt),
+		Metrics:   m.metrics,
 		Logger:    log,
 	})
 	if err != nil {
 		return usageError{err}
 	}
+	part, err := m.around(front, log)
+	if err != nil {
+		return err
+	}
 	defer announce(front, log)()
-	return serve(ctx, front, f.http.drain, log)
+	return serve(ctx, part, f.http.drain, log)
 }
 
 // required returns an error that names the first flag without a value, of

@@ -33,6 +33,7 @@ type httpFlags struct {
 	maxPerClient    int
 	maxPerConn      int
 	drainDelay      time.Duration
+	clientHeader    string
 	live, ready     string
 	accessLog       string
 	tls             tlsFlags
@@ -65,6 +66,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.maxPerClient, "max-conns-per-client", f.maxPerClient, "most of them from one address (429); 0: half of them, at least 100")
 	flags.IntVar(&f.maxPerConn, "max-requests-per-conn", f.maxPerConn, "most requests on one connection; 0: no limit")
 	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer; negative: for ever")
+	flags.StringVar(&f.clientHeader, "client-header", "", "header `field` by which clients are told apart, for their turns; empty: by address")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
 	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
 	f.tls.add(flags)
@@ -105,6 +107,7 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 			MaxReceiving:   int64(f.maxPendingBytes),
 			MaxUnsent:      int64(f.maxPendingBytes),
 			MaxConns:       f.maxConns,
+			ClientHeader:   f.clientHeader,
 
 			MaxConnsPerClient:  f.maxPerClient,
 			MaxRequestsPerConn: f.maxPerConn,

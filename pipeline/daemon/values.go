@@ -105,23 +105,41 @@ func (e *namedEndpoints) Set(s string) error {
 	return nil
 }
 
-// repeat is a flag that says which jobs may run again.
-type repeat cluster.Repeat
-
-var repeatNames = []string{cluster.RepeatSafe: "safe", cluster.RepeatAlways: "always", cluster.RepeatNever: "never"}
+// choice is a flag for one of some words, each of which stands for its place.
+type choice[T ~uint8] struct {
+	names  []string
+	chosen T
+}
 
 // String implements pflag.Value.
-func (r *repeat) String() string { return repeatNames[*r] }
+func (c *choice[T]) String() string {
+	if int(c.chosen) >= len(c.names) { // pflag's zero value
+		return ""
+	}
+	return c.names[c.chosen]
+}
 
 // Type implements pflag.Value.
-func (r *repeat) Type() string { return "which" }
+func (c *choice[T]) Type() string { return "which" }
 
 // Set implements pflag.Value.
-func (r *repeat) Set(s string) error {
-	i := slices.Index(repeatNames, s)
+func (c *choice[T]) Set(s string) error {
+	i := slices.Index(c.names, s)
 	if i < 0 {
-		return fmt.Errorf("want %s", strings.Join(repeatNames, ", "))
+		return fmt.Errorf("want %s", strings.Join(c.names, ", "))
 	}
-	*r = repeat(i)
+	c.chosen = T(i)
 	return nil
+}
+
+func repeatChoice() choice[cluster.Repeat] {
+	return choice[cluster.Repeat]{names: []string{cluster.RepeatSafe: "safe", cluster.RepeatAlways: "always", cluster.RepeatNever: "never"}}
+}
+
+func admissionChoice() choice[cluster.Admission] {
+	return choice[cluster.Admission]{names: []string{cluster.AdmitQueue: "queue", cluster.AdmitDeadline: "deadline"}}
+}
+
+func noWorkersChoice() choice[cluster.NoWorkers] {
+	return choice[cluster.NoWorkers]{names: []string{cluster.NoWorkersWait: "wait", cluster.NoWorkersRefuse: "refuse"}}
 }

@@ -30,8 +30,10 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
-	if g.Limits.MaxHops != 0 {
-		file.mapping("limits").number("max_hops", g.Limits.MaxHops)
+	if l := g.Limits; l.MaxHops != 0 || l.FrontGrace != 0 {
+		limits := file.mapping("limits")
+		limits.number("max_hops", l.MaxHops)
+		limits.duration("front_grace", l.FrontGrace)
 	}
 	if len(e.problems) > 0 {
 		return nil, &Invalid{e.problems}
@@ -76,6 +78,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.duration("stream_idle", f.StreamIdle)
 	m.duration("half_close_grace", f.HalfCloseGrace)
 	m.duration("drain_timeout", f.DrainTimeout)
+	m.duration("proxy_grace", f.ProxyGrace)
 	m.duration("drain_delay", f.DrainDelay)
 	m.size("max_body", f.MaxBody)
 	m.size("max_header", f.MaxHeader)
@@ -89,6 +92,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.spool(&f.Spool)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
+	m.text("client_header", f.ClientHeader)
 	m.text("access_log", f.AccessLog)
 }
 
@@ -110,6 +114,7 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.size("max_body", r.MaxBody)
 		m.duration("body_timeout", r.BodyTimeout)
 		m.size("spool_above", r.SpoolAbove)
+		m.text("client_header", r.ClientHeader)
 		list.Content = append(list.Content, m.node)
 	}
 	if len(routes) > 0 {
@@ -140,6 +145,8 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("max_visits", s.MaxVisits)
 		m.number("max_queue", s.MaxQueue)
 		m.size("max_queue_bytes", s.MaxQueueBytes)
+		m.text("admission", string(s.Admission))
+		m.text("no_workers", string(s.NoWorkers))
 		m.duration("timeout", s.Timeout)
 		m.text("repeat", string(s.Repeat))
 		m.number("attempts", s.Attempts)

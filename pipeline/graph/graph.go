@@ -56,6 +56,9 @@ type Front struct {
 	// HalfCloseGrace is how long a client that closed its side still gets its
 	// answer: Never is for ever, a nanosecond stands for not at all.
 	HalfCloseGrace time.Duration
+	// ProxyGrace is how long after the loss of a proxy jobs may be claimed by who
+	// holds them, before they count as lost; negative: they never do.
+	ProxyGrace time.Duration
 	// DrainTimeout is how long stopping may take, DrainDelay how much of that
 	// requests are still taken.
 	DrainTimeout, DrainDelay time.Duration
@@ -73,6 +76,9 @@ type Front struct {
 	// Live and Ready are the paths of the health checks; "" is none. Load fills
 	// in /livez and /readyz where the file says nothing.
 	Live, Ready string
+	// ClientHeader names the header field by which clients are told apart for
+	// the turns that they take; "" is by their addresses.
+	ClientHeader string
 	// AccessLog is the file for a line per answer: "-" is the standard output,
 	// "" none.
 	AccessLog string
@@ -108,6 +114,9 @@ type Route struct {
 	MaxBody, SpoolAbove Size
 	// BodyTimeout is how long the body may take to come; 0 is the front's.
 	BodyTimeout time.Duration
+	// ClientHeader names the header field by which clients are told apart; "" is
+	// the front's.
+	ClientHeader string
 
 	Position Position
 	origin
@@ -121,6 +130,24 @@ const (
 	RepeatSafe   Repeat = "safe"   // of a route those of GET, HEAD and OPTIONS may; of a stage those whose route says so
 	RepeatAlways Repeat = "always" // all may
 	RepeatNever  Repeat = "never"  // none may
+)
+
+// Admission says which jobs of fronts a stage takes while its queue has room.
+type Admission string
+
+// What a stage may say. The zero value is AdmitQueue.
+const (
+	AdmitQueue    Admission = "queue"    // all
+	AdmitDeadline Admission = "deadline" // those that can be done in time
+)
+
+// NoWorkers says what becomes of jobs of fronts while a stage has no workers.
+type NoWorkers string
+
+// What a stage may say. The zero value is NoWorkersWait.
+const (
+	NoWorkersWait   NoWorkers = "wait"   // they wait for one
+	NoWorkersRefuse NoWorkers = "refuse" // they are refused
 )
 
 // Stage is a pool of workers behind a queue. Exactly one of Worker, Command,
@@ -151,6 +178,10 @@ type Stage struct {
 	// worker; those of other stages always may.
 	MaxQueue      int
 	MaxQueueBytes Size
+	// Admission says which jobs of fronts are taken while there is room, NoWorkers
+	// whether they are while there are no workers.
+	Admission Admission
+	NoWorkers NoWorkers
 	// Timeout is how long a worker may take for one job, each time that it
 	// enters the stage; 0 is as long as the job's deadline leaves.
 	Timeout time.Duration
@@ -199,6 +230,9 @@ func (g *Graph) Class(name string) uint8 {
 type Limits struct {
 	// MaxHops is how many stages a job may enter. Load fills in DefaultMaxHops.
 	MaxHops int
+	// FrontGrace is how long a front may be away before workers and proxies give
+	// its jobs up: 0 is as long as they do by default, Never for ever.
+	FrontGrace time.Duration
 
 	Position Position
 	origin

@@ -32,6 +32,8 @@ func frontKeys() []key[Front] {
 			"how long the next part of a streamed answer may take once the client has all there is, or never"),
 		field("half_close_grace", span{zero: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.HalfCloseGrace }, "100ms",
 			"how long a client that closed its side still gets its answer; 0s is not at all, never for ever"),
+		field("proxy_grace", span{least: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.ProxyGrace }, "1s",
+			"how long after the loss of a proxy who holds jobs may say so, until the others are repeated or answered 502; never: they wait for their deadline"),
 		field("drain_timeout", positive, func(f *Front) *time.Duration { return &f.DrainTimeout }, "28s",
 			"how long stopping may take"),
 		field("drain_delay", span{}.kind(), func(f *Front) *time.Duration { return &f.DrainDelay }, "0s",
@@ -60,6 +62,8 @@ func frontKeys() []key[Front] {
 			"path of the liveness check; \"\" is none"),
 		field("ready", healthPath(), func(f *Front) *string { return &f.Ready }, "/readyz",
 			"path of the readiness check; \"\" is none"),
+		field("client_header", fieldName(), func(f *Front) *string { return &f.ClientHeader }, "",
+			"header field by which clients are told apart, for their turns at the stages; absent: by address"),
 		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
 			"file for a line per answer, - for the standard output"),
 	}
@@ -109,6 +113,8 @@ func routeKeys() []key[Route] {
 			"how long a request's body may take (408); absent: the front's"),
 		field("spool_above", sizes[Size](1, math.MaxInt32), func(r *Route) *Size { return &r.SpoolAbove }, "",
 			"larger bodies reach workers by a file in the front's spool; absent: none do"),
+		field("client_header", fieldName(), func(r *Route) *string { return &r.ClientHeader }, "",
+			"header field by which clients are told apart, for their turns at the stages; absent: the front's"),
 	}
 }
 
@@ -138,6 +144,10 @@ func stageKeys() []key[Stage] {
 			"most jobs of fronts that wait for a worker (503)"),
 		field("max_queue_bytes", sizes[Size](1, math.MaxInt64), func(s *Stage) *Size { return &s.MaxQueueBytes }, "1GiB",
 			"most bytes of those jobs (503)"),
+		field("admission", oneOf(AdmitQueue, AdmitDeadline), func(s *Stage) *Admission { return &s.Admission }, string(AdmitQueue),
+			"which jobs of fronts are taken while there is room: all, or those that can be done by their deadline (503)"),
+		field("no_workers", oneOf(NoWorkersWait, NoWorkersRefuse), func(s *Stage) *NoWorkers { return &s.NoWorkers }, string(NoWorkersWait),
+			"what becomes of jobs of fronts while there are no workers: they wait for one, or are refused (503)"),
 		field("timeout", span{least: time.Nanosecond}.kind(), func(s *Stage) *time.Duration { return &s.Timeout }, "",
 			"how long a worker may take for a job each time that it enters the stage (504); absent: the job's deadline"),
 		field("repeat", oneOf(RepeatSafe, RepeatAlways, RepeatNever), func(s *Stage) *Repeat { return &s.Repeat }, string(RepeatSafe),
@@ -177,5 +187,7 @@ func limitsKeys() []key[Limits] {
 	return []key[Limits]{
 		field("max_hops", whole(1, math.MaxInt32), func(l *Limits) *int { return &l.MaxHops }, "1000000",
 			"how many stages a job may enter (508)"),
+		field("front_grace", span{least: time.Nanosecond, never: true}.kind(), func(l *Limits) *time.Duration { return &l.FrontGrace }, "5s",
+			"how long a front may be away before workers and proxies give its jobs up, or never"),
 	}
 }

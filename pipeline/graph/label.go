@@ -80,6 +80,9 @@ func (s *Stage) lines() []string {
 	if s.Repeat != "" && s.Repeat != RepeatSafe {
 		lines = append(lines, "repeat "+string(s.Repeat))
 	}
+	if s.Admission != "" && s.Admission != AdmitQueue {
+		lines = append(lines, "admission "+string(s.Admission))
+	}
 	if s.MaxVisits != 0 {
 		lines = append(lines, fmt.Sprintf("at most %d visits", s.MaxVisits))
 	}

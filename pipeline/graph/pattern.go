@@ -145,6 +145,16 @@ func headers() kind[map[string]string] {
 	return d
 }
 
+// fieldName is the name of a header field.
+func fieldName() kind[string] {
+	return word("the name of a header field", schema{"type": "string", "pattern": tokenPattern}, func(s string) (string, *flaw) {
+		if s == "" {
+			return "", flawf("", "the name is empty")
+		}
+		return parseField(s)
+	})
+}
+
 func parseField(s string) (string, *flaw) {
 	for _, c := range []byte(s) {
 		if !isLetter(c) && !isDigit(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {

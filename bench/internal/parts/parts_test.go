@@ -1,0 +1,265 @@
+//go:build linux
+
+package parts
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+const soon = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("PARTS_TEST_PROBE"); dir != "" {
+		if err := ServeProbe(dir); err != nil {
+			os.Exit(1)
+		}
+		_, _ = os.Stdout.WriteString("serving\n")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		select {}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// script is a part that is a shell script, killed at the end of the test.
+func script(t *testing.T, text string) (*Part, <-chan *DiedError) {
+	t.Helper()
+	died := make(chan *DiedError, 10)
+	p := &Part{
+		Name: "script", Command: []string{"sh", "-c", text}, Log: filepath.Join(t.TempDir(), "log"),
+		Died: func(e *DiedError) { died <- e },
+	}
+	require.NoError(t, p.Start())
+	t.Cleanup(p.Kill)
+	return p, died
+}
+
+func printed(t *testing.T, p *Part, text string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return p.Tail(1000) == text }, soon, time.Millisecond)
+}
+
+func TestAPartIsKilledAndStartedAgain(t *testing.T) {
+	p, died := script(t, "echo up; exec sleep 1000")
+	printed(t, p, "up\n")
+	first := p.PID()
+	p.Kill()
+	assert.False(t, p.Running())
+	p.Kill() // again
+	require.NoError(t, p.Start())
+	printed(t, p, "up\nup\n")
+	assert.NotEqual(t, first, p.PID())
+	assert.Empty(t, died, "it was told to")
+}
+
+func TestAPartThatEndsByItselfIsTold(t *testing.T) {
+	_, died := script(t, "exit 3")
+	assert.ErrorContains(t, <-died, "script ended by itself: exit status 3")
+}
+
+func TestTerminateTellsHowItEnded(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want any
+	}{
+		"well":        {`trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done`, nil},
+		"with a code": {`trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done`, new(*CodeError)},
+		"too early":   {`echo up; exec sleep 1000`, nil},
+		"not at all":  {`trap '' TERM QUIT; echo up; while :; do sleep 0.01; done`, new(*StuckError)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, died := script(t, c.text)
+			printed(t, p, "up\n")
+			limit := soon
+			if name == "not at all" {
+				limit = 50 * time.Millisecond
+			}
+			err := p.Terminate(limit)
+			if c.want == nil {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorAs(t, err, c.want)
+			}
+			assert.False(t, p.Running())
+			assert.Empty(t, died)
+		})
+	}
+}
+
+func TestChildrenAreThePartsOwn(t *testing.T) {
+	p, _ := script(t, "sleep 1000 & sleep 1000 & echo up; wait")
+	printed(t, p, "up\n")
+	children := p.Children()
+	require.Len(t, children, 2)
+	assert.Equal(t, p.PID(), parentOf(children[0].PID))
+	for _, c := range children {
+		c.Signal(syscall.SIGKILL)
+		require.Eventually(t, func() bool { return parentOf(c.PID) == 0 }, soon, time.Millisecond)
+		c.Signal(syscall.SIGKILL) // nobody is hit
+		c.Release()
+	}
+	p.Kill()
+	assert.Empty(t, p.Children())
+}
+
+func TestProbe(t *testing.T) {
+	dir, err := os.MkdirTemp("", "bfp")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := &Part{Name: "probed", Command: []string{self}, Env: []string{"PARTS_TEST_PROBE=" + dir}, Log: filepath.Join(dir, "log")}
+	require.NoError(t, p.Start())
+	t.Cleanup(p.Kill)
+	printed(t, p, "serving\n")
+	r, stacks, err := p.Read(dir)
+	require.NoError(t, err)
+	assert.Positive(t, r.Goroutines)
+	assert.Positive(t, r.HeapMiB)
+	assert.Greater(t, r.Descriptors, 3)
+	assert.Positive(t, r.Threads)
+	assert.Positive(t, r.ResidentMiB)
+	assert.Contains(t, stacks, "ServeProbe")
+}
+
+// link is a connection through a relay, both of its ends.
+type link struct{ client, server net.Conn }
+
+func relayed(t *testing.T) (*Relay, func() link) {
+	t.Helper()
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r, err := NewRelay("127.0.0.1:0", server.Addr().String())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		_ = server.Close()
+	})
+	return r, func() link {
+		c, err := net.Dial("tcp", r.listener.Addr().String())
+		require.NoError(t, err)
+		s, err := server.Accept()
+		require.NoError(t, err)
+		t.Cleanup(func() { _, _ = c.Close(), s.Close() })
+		return link{c, s}
+	}
+}
+
+func says(t *testing.T, from, to net.Conn, text string) {
+	t.Helper()
+	_, err := io.WriteString(from, text+"\n")
+	require.NoError(t, err)
+	_ = to.SetReadDeadline(time.Now().Add(soon))
+	got, err := bufio.NewReader(to).ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, text+"\n", got)
+}
+
+// silent reports whether nothing comes within a while.
+func silent(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	_, err := c.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func TestARelayPassesBytesAndEnds(t *testing.T) {
+	_, connect := relayed(t)
+	l := connect()
+	says(t, l.client, l.server, "hello")
+	says(t, l.server, l.client, "hello yourself")
+	require.NoError(t, l.client.(*net.TCPConn).CloseWrite())
+	_, err := l.server.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+	says(t, l.server, l.client, "it is half closed")
+}
+
+func TestAStalledRelayKeepsWhatIsSent(t *testing.T) {
+	for fault, open := range map[Fault][2]bool{Stall: {false, false}, StallUp: {false, true}, StallDown: {true, false}} {
+		r, connect := relayed(t)
+		l := connect()
+		says(t, l.client, l.server, "before")
+		r.Set(fault)
+		for i, way := range [][2]net.Conn{{l.client, l.server}, {l.server, l.client}} {
+			if open[i] {
+				says(t, way[0], way[1], "open")
+				continue
+			}
+			_, err := io.WriteString(way[0], "kept\n")
+			require.NoError(t, err)
+			assert.True(t, silent(way[1]))
+		}
+		require.NoError(t, l.client.(*net.TCPConn).CloseWrite())
+		if !open[0] {
+			assert.True(t, silent(l.server), "not even an end passes")
+		}
+		r.Set(Heal)
+		require.NoError(t, l.server.(*net.TCPConn).CloseWrite())
+		for i, to := range []net.Conn{l.server, l.client} {
+			_ = to.SetReadDeadline(time.Now().Add(soon))
+			text, err := io.ReadAll(to)
+			require.NoError(t, err)
+			assert.Equal(t, map[bool]string{false: "kept\n"}[open[i]], string(text))
+		}
+	}
+}
+
+func TestARelayResets(t *testing.T) {
+	r, connect := relayed(t)
+	l := connect()
+	says(t, l.client, l.server, "before")
+	r.Reset()
+	for _, c := range []net.Conn{l.client, l.server} {
+		_ = c.SetReadDeadline(time.Now().Add(soon))
+		_, err := c.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, syscall.ECONNRESET)
+	}
+	l = connect()
+	says(t, l.client, l.server, "behind")
+}
+
+func TestARelayRefuses(t *testing.T) {
+	r, connect := relayed(t)
+	l := connect()
+	says(t, l.client, l.server, "before")
+	r.Set(Refuse)
+	for _, c := range []net.Conn{l.client, l.server} {
+		_ = c.SetReadDeadline(time.Now().Add(soon))
+		_, err := c.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, syscall.ECONNRESET)
+	}
+	c, err := net.Dial("tcp", r.listener.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(soon))
+	_, err = c.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, syscall.ECONNRESET)
+}
+
+func TestPortsAreGivenOnce(t *testing.T) {
+	var ports Ports
+	seen := make(map[string]bool)
+	for range 50 {
+		address, err := ports.Next()
+		require.NoError(t, err)
+		assert.False(t, seen[address])
+		seen[address] = true
+	}
+}

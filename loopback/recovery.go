@@ -1,0 +1,98 @@
+package loopback
+
+import (
+	"slices"
+	"time"
+)
+
+// DefaultProxyGrace is how long a front waits by default, after it has lost the
+// connection to a proxy, before it settles what nobody holds any more.
+const DefaultProxyGrace = time.Second
+
+const (
+	// lateNotice is when the roll is called once more after a loss. Who was cut
+	// off notices by heartbeats, each part in its own time, and may have sent
+	// jobs into the dead connection until then.
+	lateNotice = 10 * time.Second
+	// latestLoss is how much earlier such a job was submitted at the latest.
+	latestLoss = 2 * time.Second
+	// maxRollCalls bounds those that are planned or under way. A connection that
+	// comes and goes faster than it bears is asked about less often.
+	maxRollCalls = 64
+)
+
+// recovery decides when a front that has lost a proxy asks who holds its jobs,
+// and when what nobody claims is lost. It has no clock and no lock.
+//
+//	loss ──grace/2──▶ ask ──grace/2──▶ decide
+//	     └──10 s────▶ ask ──grace/2──▶ decide
+//
+// The first half is for others to notice the loss, too, and for the proxy's
+// successor to come: a claim made before that may be of a job which is about to
+// be written to the dead connection. In the second half jobs that travel arrive
+// somewhere, and are claimed there.
+type recovery struct {
+	grace  time.Duration
+	number uint32 // of the latest roll call
+	calls  []rollCall
+}
+
+// rollCall is one of them, planned or under way.
+type rollCall struct {
+	stage  Losable   // whose proxy was lost
+	before time.Time // it is about jobs submitted until then
+	ask    time.Time
+	decide time.Time
+	number uint32 // 0: planned
+}
+
+// lost plans the roll calls for a loss.
+func (r *recovery) lost(stage Losable, now time.Time) {
+	if len(r.calls)+2 > maxRollCalls {
+		return
+	}
+	r.calls = append(r.calls,
+		rollCall{stage: stage, before: now, ask: now.Add(r.grace / 2), decide: now.Add(r.grace)},
+		rollCall{stage: stage, before: now.Add(lateNotice - latestLoss), ask: now.Add(lateNotice), decide: now.Add(lateNotice + r.grace/2)})
+}
+
+// next returns when due has something to do next; false: never.
+func (r *recovery) next() (at time.Time, any bool) {
+	for _, c := range r.calls {
+		due := c.ask
+		if c.number != 0 {
+			due = c.decide
+		}
+		if !any || due.Before(at) {
+			at, any = due, true
+		}
+	}
+	return at, any
+}
+
+// due returns the number of a roll call to ask now, or 0, and those whose time
+// is over.
+func (r *recovery) due(now time.Time) (ask uint32, over []rollCall) {
+	for i := range r.calls {
+		c := &r.calls[i]
+		if c.number != 0 || c.ask.After(now) {
+			continue
+		}
+		if ask == 0 {
+			if r.number++; r.number == 0 {
+				r.number = 1
+			}
+			ask = r.number
+		}
+		// Who was late to ask is not early to decide.
+		c.number, c.decide = ask, now.Add(c.decide.Sub(c.ask))
+	}
+	r.calls = slices.DeleteFunc(r.calls, func(c rollCall) bool {
+		if c.number == 0 || c.number == ask || c.decide.After(now) {
+			return false
+		}
+		over = append(over, c)
+		return true
+	})
+	return ask, over
+}

@@ -1,0 +1,47 @@
+package proxy
+
+// rounds counts, for each n, the clients of a class that have at least n jobs:
+// as many jobs as leave in the class's n-th round from now. It is a Fenwick tree,
+// so that to count a job and to sum up rounds takes as many steps as the number
+// of rounds has digits.
+type rounds struct {
+	tree  []int32 // from 1 on; its length without that is a power of two
+	total int32
+}
+
+// add counts by more clients, or fewer, that have at least n jobs.
+func (r *rounds) add(n int, by int32) {
+	for n >= len(r.tree) {
+		r.grow()
+	}
+	for ; n < len(r.tree); n += n & -n {
+		r.tree[n] += by
+	}
+	r.total += by
+	if r.total == 0 && len(r.tree) > maxSpare {
+		r.tree = nil // a peak's memory
+	}
+}
+
+// grow doubles the tree. Of the new places only the last covers old ones: all.
+func (r *rounds) grow() {
+	size := max(2*(len(r.tree)-1), 8)
+	tree := make([]int32, size+1)
+	copy(tree, r.tree)
+	if len(r.tree) > 0 {
+		tree[size] = r.total
+	}
+	r.tree = tree
+}
+
+// upTo returns how many jobs leave in the first n rounds.
+func (r *rounds) upTo(n int) int {
+	if n >= len(r.tree) {
+		return int(r.total)
+	}
+	sum := int32(0)
+	for ; n > 0; n -= n & -n {
+		sum += r.tree[n]
+	}
+	return int(sum)
+}
