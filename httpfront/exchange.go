@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"errors"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,9 @@ type exchange struct {
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
 	to    *Served   // counts the answer; nil: nobody does
+
+	asker netip.Addr // for whom the request is made; zero: the peer, or nobody knows
+	named string     // its id, where ids are taken over or told; ""
 
 	parsed   bool            // the head is a good one
 	unread   bool            // nobody knows what follows on the connection
@@ -76,7 +80,7 @@ func (x *exchange) serve() error {
 	if !x.conn.begun || !x.conn.head.done {
 		return errOverread
 	}
-	req, coming, err := httptext.FromFastHTTP(&x.ctx.Request.Header, len(x.conn.buf))
+	req, coming, err := x.edge().FromFastHTTP(&x.ctx.Request.Header, len(x.conn.buf))
 	if err != nil {
 		return err
 	}
@@ -197,6 +201,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	info.Version = uint8(req.Minor)
 	info.KeepAlive, info.Close = req.Connection()
 	info.Client = x.client(route)
+	x.tell(info)
 	info.Priority = route.Priority
 	if x.head {
 		info.Flags |= wire.Head
@@ -261,8 +266,8 @@ func (x *exchange) answer(payload wire.Payload) error {
 	if r.Failed() {
 		r = x.failure(r)
 	}
-	if err := r.WriteTo(&x.ctx.Response, x.head); err != nil {
-		// WriteTo has put a plain 500 in the answer's place.
+	if err := x.send(r); err != nil {
+		// send has put a plain 500 in the answer's place.
 		x.front.log.Error("answer cannot be sent", "request_id", x.id(), "err", err)
 	}
 	return nil
@@ -307,14 +312,17 @@ func (x *exchange) hangUp() {
 	x.ctx.SetStatusCode(statusHungUp)
 }
 
-// id returns the request's id, as logs and error bodies show it. A request
-// refused before it was registered has one of its connection's number and its
-// place there, which is not fasthttp's: that has none for a request that could
-// not be read.
+// id returns the request's id, as logs and error bodies show it: the key of its
+// job, unless ids are taken over or told. Before it was registered it has one of
+// its connection's number and its place there, which is not fasthttp's: that has
+// none for a request that could not be read.
 func (x *exchange) id() string { return string(x.appendID(nil)) }
 
 // appendID writes a key as its String does, without allocating.
 func (x *exchange) appendID(dst []byte) []byte {
+	if x.named != "" {
+		return append(dst, x.named...)
+	}
 	if x.key == (wire.Key{}) {
 		dst = appendHex(dst, x.front.cfg.Table.Instance(), 16)
 		dst = append(dst, '-')

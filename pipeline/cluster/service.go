@@ -186,7 +186,6 @@ const defaultDrain = 28 * time.Second
 func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 	c := httpfront.Config{
 		Listen:         f.Listen,
-		TLS:            frontTLS(&f.TLS),
 		LivePath:       f.Live,
 		ReadyPath:      f.Ready,
 		Timeout:        f.Timeout,
@@ -210,6 +209,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		DrainDelay:         f.DrainDelay,
 		ClientHeader:       f.ClientHeader,
 	}
+	edge(&c, f)
 	if drain := cmp.Or(f.DrainTimeout, defaultDrain); f.DrainDelay >= drain*3/4 {
 		return c, fmt.Errorf("cluster: drain_delay of front %q, %v, leaves no time to finish: want less than three quarters of drain_timeout, which is %v", f.Name, f.DrainDelay, drain)
 	}

@@ -93,6 +93,7 @@ func (c *checker) checkFronts() {
 		}
 		c.checkTLS(f)
 		c.checkSpool(f)
+		c.checkEdge(f)
 		const header, pending = 16 << 10, 256 << 20 // defaults
 		if head := orDefault(f.MaxHeader, header); Size(f.MaxTarget) > head {
 			c.warn(f.below(f.Position, ".max_target", fmt.Sprintf("longer than max_header, %v, which bounds it", head), "raise max_header too"))

@@ -68,6 +68,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	e.at = f.Position
 	m.text("listen", f.Listen)
 	m.tls(&f.TLS)
+	m.edge(f)
 	m.endpoint("loopback", f.Loopback)
 	m.endpoint("interrupt", f.Interrupt)
 	m.duration("timeout", f.Timeout)

@@ -1,6 +1,9 @@
 package graph
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // DefaultListen is where a front listens whose file does not say it.
 const DefaultListen = "127.0.0.1:8002"
@@ -38,6 +41,14 @@ type Front struct {
 	Listen string
 	// TLS is how HTTP is encrypted.
 	TLS FrontTLS
+	// TrustedProxies are the networks of proxies that are believed when they say
+	// for whom they ask, in the form of Forwarded, and what the request is called.
+	TrustedProxies []netip.Prefix
+	Forwarded      Forwarded
+	// RequestIDHeader is the field with the ids of requests, which are taken from
+	// RequestIDFrom; "" is none.
+	RequestIDHeader string
+	RequestIDFrom   RequestIDFrom
 	// Loopback is where answers come in, Interrupt where workers and proxies
 	// hear of clients that left.
 	Loopback, Interrupt Endpoint

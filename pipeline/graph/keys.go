@@ -9,7 +9,7 @@ import (
 
 func frontKeys() []key[Front] {
 	positive := span{least: time.Nanosecond}.kind()
-	return []key[Front]{
+	return append([]key[Front]{
 		field("listen", address(), func(f *Front) *string { return &f.Listen }, DefaultListen,
 			"address for HTTP, host:port; :port is every address"),
 		field("tls", mappingOf("tls", tlsKeys), func(f *Front) *FrontTLS { return &f.TLS }, "",
@@ -66,7 +66,7 @@ func frontKeys() []key[Front] {
 			"header field by which clients are told apart, for their turns at the stages; absent: by address"),
 		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
 			"file for a line per answer, - for the standard output"),
-	}
+	}, edgeKeys()...)
 }
 
 func fileName(s string) (string, *flaw) {
