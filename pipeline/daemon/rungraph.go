@@ -72,6 +72,9 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err != nil {
 		return err
 	}
+	if f.metrics.address == "" {
+		f.metrics.address = g.MetricsAt(f.roles...)
+	}
 	m, err := f.metrics.open(b.app)
 	if err != nil {
 		return err

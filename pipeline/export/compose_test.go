@@ -36,7 +36,7 @@ func composeRoles(t *testing.T, p *types.Project) map[string]types.ServiceConfig
 	t.Helper()
 	all := make(map[string]types.ServiceConfig)
 	for _, s := range p.Services {
-		require.Len(t, s.Command, 4)
+		require.Len(t, s.Command, 6)
 		assert.Equal(t, types.ShellCommand{"/prime-serverd"}, s.Entrypoint)
 		assert.Equal(t, []string{"run", "--role"}, []string{s.Command[0], s.Command[2]})
 		assert.NotContains(t, all, s.Command[3])

@@ -78,6 +78,7 @@ type setView struct {
 type pods struct {
 	Service   string // label of all that belongs to the graph
 	Component string // label of the part
+	Scraped   bool   // by what the pods say themselves, since no service finds them
 	run
 }
 
@@ -87,7 +88,7 @@ func (p pods) Name() string { return p.Service + "-" + p.Component }
 // GraphDir is where the graph's file is in the pods.
 func (pods) GraphDir() string { return path.Dir(containerGraph) }
 
-func (k *kubernetes) pods(component string, r run) pods { return pods{k.Name, component, r} }
+func (k *kubernetes) pods(component string, r run) pods { return pods{k.Name, component, false, r} }
 
 // drainDelay is how long a pod goes on to serve once it has to end, in seconds:
 // until no more requests are sent there.
@@ -143,10 +144,12 @@ type stageView struct {
 
 func (k *kubernetes) stageView(s stage) stageView {
 	image, madeUp := k.image(s)
+	workers := k.pods("workers-"+s.Label, k.run(image, graph.Role{Kind: graph.RoleWorkers, Name: s.Name}, workerMemory))
+	workers.Scraped = true
 	return stageView{
 		Stage:    s.Name,
 		Proxy:    k.pods("proxy-"+s.Label, k.run(k.Image, graph.Role{Kind: graph.RoleProxy, Name: s.Name}, s.memory())),
-		Workers:  k.pods("workers-"+s.Label, k.run(image, graph.Role{Kind: graph.RoleWorkers, Name: s.Name}, workerMemory)),
+		Workers:  workers,
 		Upstream: upstreamPort, Downstream: downstreamPort,
 		Own: s.Own, Command: len(s.Command) > 0, MadeUp: madeUp,
 		Metric: queueMetric,

@@ -170,7 +170,7 @@ func (s *systemd) units() []unit {
 	var proxies, workers, fronts []unit
 	for _, own := range s.Stages {
 		u := s.unit("proxy-"+own.Label, graph.Role{Kind: graph.RoleProxy, Name: own.Name})
-		u.Low = low(own.Upstream.Bind) || low(own.Downstream.Bind)
+		u.Low = u.Low || low(own.Upstream.Bind) || low(own.Downstream.Bind)
 		proxies = append(proxies, u)
 	}
 	for _, own := range s.Stages {
@@ -185,7 +185,7 @@ func (s *systemd) units() []unit {
 		own := &s.Fronts[i]
 		u := s.unit(own.Part, graph.Role{Kind: graph.RoleFront, Name: own.Name})
 		u.After = slices.Concat(files(proxies), files(workers))
-		u.Low = low(own.Listen) || low(own.Loopback.Bind) || low(own.Interrupt.Bind)
+		u.Low = u.Low || low(own.Listen) || low(own.Loopback.Bind) || low(own.Interrupt.Bind)
 		u.Logs = own.AccessLog != "" && own.AccessLog != "-"
 		u.Descriptors = max(u.Descriptors, own.MaxConns+spareDescriptors)
 		fronts = append(fronts, u)
@@ -205,7 +205,7 @@ func (s *systemd) unit(part string, role graph.Role) unit {
 		Description: s.description() + ", " + role.String(),
 		Binary:      s.Binary, Role: role.String(),
 		Dir: systemdDir, User: userPrefix + s.Name,
-		Stop: s.Stop, Descriptors: leastDescriptors,
+		Stop: s.Stop, Descriptors: leastDescriptors, Low: low(s.g.MetricsAt(role)),
 	}
 }
 

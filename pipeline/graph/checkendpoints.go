@@ -49,6 +49,7 @@ func (c *checker) checkEndpoints() {
 		}
 	}
 	c.compareBound(bound)
+	c.checkMetrics(bound)
 	c.compareNamed(named)
 }
 

@@ -30,6 +30,9 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
+	if g.Metrics.Listen != "" {
+		file.mapping("metrics").text("listen", g.Metrics.Listen)
+	}
 	if l := g.Limits; l.MaxHops != 0 || l.FrontGrace != 0 {
 		limits := file.mapping("limits")
 		limits.number("max_hops", l.MaxHops)

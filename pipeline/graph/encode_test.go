@@ -50,6 +50,7 @@ func full() *graph.Graph {
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
 		Limits:     graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
+		Metrics:    graph.Metrics{Listen: "[::1]:9464"},
 		Priorities: []graph.Priority{{Name: "null", Weight: 3}, {Name: "10", Weight: 1000}},
 	}
 }
@@ -105,6 +106,7 @@ func TestEncodeKeepsEveryField(t *testing.T) {
 	assertSaysAll(t, g.Routes)
 	assertSaysAll(t, g.Stages)
 	assertSaysAll(t, []graph.Limits{g.Limits})
+	assertSaysAll(t, []graph.Metrics{g.Metrics})
 	assertSaysAll(t, g.Priorities)
 	assertComesBack(t, g)
 }

@@ -25,6 +25,8 @@ type Graph struct {
 	Routes []Route
 	Stages []Stage
 	Limits Limits
+	// Metrics is where processes serve what they measure.
+	Metrics Metrics
 	// Priorities are the classes of jobs; the first is that of routes that name
 	// none. Load fills in DefaultPriorities.
 	Priorities []Priority
