@@ -155,9 +155,7 @@ func TestKubernetesRunsTheWholeGraph(t *testing.T) {
 // reached returns the workload whose pods are behind an endpoint.
 func (o *objects) reached(t *testing.T, e graph.Endpoint) string {
 	t.Helper()
-	host, port, err := net.SplitHostPort(strings.TrimPrefix(e.Connect, "tcp://"))
-	require.NoError(t, err)
-	assert.Equal(t, "tcp://*:"+port, e.Bind)
+	host, port := hostPort(t, e)
 	pod, service, isPod := strings.Cut(host, ".")
 	if !isPod {
 		service = host
@@ -281,15 +279,17 @@ func TestKubernetesScalesWorkers(t *testing.T) {
 			d := o.deployments[w.name]
 			assert.Nil(t, d.Spec.Replicas, "the autoscaler sets it")
 			assert.Equal(t, autoscaling.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: w.name}, h.Spec.ScaleTargetRef)
-			require.Len(t, h.Spec.Metrics, 1)
-			metric := h.Spec.Metrics[0].Object
-			assert.Equal(t, autoscaling.ObjectMetricSourceType, h.Spec.Metrics[0].Type)
-			assert.Equal(t, "butterfly_stage_queued", metric.Metric.Name)
-			assert.Equal(t, strings.Replace(w.name, "-workers-", "-proxy-", 1), metric.DescribedObject.Name)
-			described := o.services[metric.DescribedObject.Name]
-			assert.Equal(t, scraped(9464), described.Annotations, "by which Prometheus has the metric of this service")
-			assert.Equal(t, o.roles(t)["proxy:"+stage].name, o.selected(t, labels.SelectorFromSet(described.Spec.Selector), described.Name).name)
-			assert.NotNil(t, metric.Target.AverageValue)
+			proxies := from.Each(graph.Role{Kind: graph.RoleProxy, Name: stage})
+			require.Len(t, h.Spec.Metrics, len(proxies))
+			for i, r := range proxies {
+				metric := h.Spec.Metrics[i].Object
+				assert.Equal(t, autoscaling.ObjectMetricSourceType, h.Spec.Metrics[i].Type)
+				assert.Equal(t, "butterfly_stage_queued", metric.Metric.Name)
+				described := o.services[metric.DescribedObject.Name]
+				assert.Equal(t, scraped(9464), described.Annotations, "by which Prometheus has the metric of this service")
+				assert.Equal(t, o.roles(t)[r.String()].name, o.selected(t, labels.SelectorFromSet(described.Spec.Selector), described.Name).name)
+				assert.Equal(t, int64(10/len(proxies)), metric.Target.AverageValue.Value(), "each has its share")
+			}
 			assert.Contains(t, o.budgets, w.name)
 		}
 		var own []string

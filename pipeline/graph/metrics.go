@@ -38,7 +38,7 @@ func (g *Graph) MetricsAt(roles ...Role) string {
 	first := -1
 	for _, r := range roles {
 		own, _ := g.findRole(r)
-		if i := slices.Index(g.AllRoles(), own); i >= 0 && (first < 0 || i < first) {
+		if i := slices.Index(g.AllRoles(), g.Each(own)[0]); i >= 0 && (first < 0 || i < first) {
 			first = i
 		}
 	}
