@@ -25,7 +25,7 @@ type binding struct {
 }
 
 func newBinding(endpoint string, o transport.Options, socket transport.SocketType) (*binding, error) {
-	if _, err := transport.ParseEndpoint(endpoint); err != nil {
+	if err := o.CheckListen(endpoint); err != nil {
 		return nil, err
 	}
 	o.Socket = socket

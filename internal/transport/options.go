@@ -94,6 +94,14 @@ type Options struct {
 	// ErrWaiting, instead of its later fate, once the message has to wait for
 	// a connection. For senders who cannot wait as long as that may take.
 	TellWaiting bool
+	// GiveBack has a Dialer take messages only while it is connected (ErrPeerGone),
+	// and give back those whose writing has not begun when the connection is lost:
+	// their Notifiers are told ErrUnsent. For senders who have another way.
+	GiveBack bool
+	// Resolver looks up host names for Names; nil: net.DefaultResolver. With
+	// Unfollowed a name is one endpoint, however many addresses it has.
+	Resolver   Resolver
+	Unfollowed bool
 	// Subscribe are a Sub socket's prefixes; an empty one subscribes to
 	// everything. A Sub socket needs at least one.
 	Subscribe [][]byte
@@ -152,15 +160,14 @@ func (o *Options) checkTLS(e Endpoint) error {
 	return nil
 }
 
-// CheckListen says what keeps Listen from being called with these arguments, as
-// far as that can be told without binding. Errors are *EndpointError and joined
-// *OptionErrors.
+// CheckListen says what is wrong with an endpoint to bind, as far as that can be
+// told without binding it. Errors are *EndpointError and *OptionError.
 func (o Options) CheckListen(endpoint string) error {
 	e, err := ParseEndpoint(endpoint)
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.Validate(), o.checkTLS(e))
+	return o.checkTLS(e)
 }
 
 // withDefaults returns o with its zero fields filled in.

@@ -27,7 +27,12 @@ func Schema() []byte {
 			"endpoint":    object(endpointKeys()),
 			"route":       object(routeKeys()).with(routeRules()),
 			"stage":       object(stageKeys()).with(stageRules()),
+			"metrics":     object(metricsKeys()),
 			"limits":      object(limitsKeys()),
+			"mtls":        object(mtlsKeys()).with(pairRules()),
+			"names":       object(roleNamesKeys()),
+			"identity":    object(holderKeys()).with(pairRules()),
+			"identities":  object(stageMTLSKeys()),
 		},
 	})
 	var out bytes.Buffer
