@@ -73,9 +73,18 @@ func (c *Claimer) Arrived(key wire.Key) {
 // may have got lost with it.
 func (c *Claimer) Lost() {
 	for _, l := range c.to.fronts {
-		if front := l.instance.Load(); front != 0 { // if it is away it hears of it when it is back
-			_ = l.dialer.Send(transport.Message{wire.AppendLoss(nil, front)}, nil)
+		l.loss.Store(true)
+		if l.up.Load() {
+			l.tellLoss()
 		}
+	}
+}
+
+// tellLoss tells a front that is there of a loss, if there was one that it has not
+// heard of.
+func (l *frontLink) tellLoss() {
+	if front := l.instance.Load(); front != 0 && l.loss.Swap(false) {
+		_ = l.dialer.Send(transport.Message{wire.AppendLoss(nil, front)}, nil)
 	}
 }
 
