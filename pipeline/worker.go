@@ -140,6 +140,9 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	w.link.arrived = claims.Arrived
 	w.fronts = loopback.NewAttendance(cfg.FrontGrace, w.pool)
 	claims.Attend(w.fronts)
+	for _, n := range w.next {
+		n.OnLoss(claims.Lost)
+	}
 	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool, claims)
 	return err
 }
