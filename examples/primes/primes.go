@@ -8,9 +8,9 @@
 package primes
 
 import (
-	"io"
 	"context"
 	"encoding/binary"
+	"io"
 	"strconv"
 
 	"github.com/butterfly-zmq/butterfly/pipeline"
