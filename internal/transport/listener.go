@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,11 +45,11 @@ type Listener struct {
 // *EndpointError, joined *OptionErrors, and *BindError for what only the system
 // can know: port in use, live socket file, certificates that cannot be read.
 func Listen(endpoint string, o Options, h Handler) (*Listener, error) {
-	if err := o.CheckListen(endpoint); err != nil {
-		return nil, err
-	}
 	e, err := ParseEndpoint(endpoint)
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(o.Validate(), o.checkTLS(e)); err != nil {
 		return nil, err
 	}
 	if e.Scheme == secure {
@@ -211,7 +212,7 @@ func (l *Listener) shake(e *entrant, remote string) (*link, string, error) {
 
 // called returns a peer's name in logs, with those of its certificate.
 func called(remote string, c *mtls.Conn) string {
-	return fmt.Sprintf("%s %q", remote, c.Names())
+	return fmt.Sprintf("%s (%s)", remote, strings.Join(c.Names(), ", "))
 }
 
 // roomLocked returns why there is no room for one more peer, or nil.

@@ -160,15 +160,14 @@ func (o *Options) checkTLS(e Endpoint) error {
 	return nil
 }
 
-// CheckListen says what keeps Listen from being called with these arguments, as
-// far as that can be told without binding. Errors are *EndpointError and joined
-// *OptionErrors.
+// CheckListen says what is wrong with an endpoint to bind, as far as that can be
+// told without binding it. Errors are *EndpointError and *OptionError.
 func (o Options) CheckListen(endpoint string) error {
 	e, err := ParseEndpoint(endpoint)
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.Validate(), o.checkTLS(e))
+	return o.checkTLS(e)
 }
 
 // withDefaults returns o with its zero fields filled in.

@@ -136,6 +136,7 @@ func (s *Service) Front(name string) (*Front, error) {
 		Loopback:  f.Loopback.Bind,
 		Interrupt: f.Interrupt.Bind,
 		Transport: s.cfg.Transport,
+		MTLS:      s.mtls(graph.RoleFront, f.Name),
 		Metrics:   s.cfg.Metrics,
 		Logger:    s.cfg.Logger.With("front", f.Name),
 	}
@@ -251,9 +252,19 @@ func (s *Service) Proxy(stage string, number int) (*Proxy, error) {
 		Attempts:      st.Attempts,
 		FrontGrace:    s.graph.Limits.FrontGrace,
 		Transport:     s.cfg.Transport,
+		MTLS:          s.mtls(graph.RoleProxy, st.Name),
 		Metrics:       s.cfg.Metrics,
 		Logger:        s.cfg.Logger,
 	})
+}
+
+// mtls returns who a part is at tls+tcp endpoints; nil: nobody needs to know.
+func (s *Service) mtls(kind graph.RoleKind, name string) *MTLS {
+	id := s.graph.Identity(graph.Role{Kind: kind, Name: name})
+	if id == nil {
+		return nil
+	}
+	return &MTLS{CA: id.CA, Cert: id.Cert, Key: id.Key, Peers: id.Peers}
 }
 
 var stageRepeats = map[graph.Repeat]Repeat{
@@ -317,7 +328,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
 			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts,
-			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport,
+			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport, MTLS: s.programsMTLS(st),
 			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
@@ -329,7 +340,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
 			Timeout: st.Timeout, MaxHung: st.MaxHung, FrontGrace: s.graph.Limits.FrontGrace,
 			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts,
-			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
+			Transport: s.cfg.Transport, MTLS: s.mtls(graph.RoleWorkers, st.Name), Logger: s.cfg.Logger,
 		})
 		if err != nil {
 			return nil, err
@@ -337,6 +348,14 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		return w, s.cfg.Metrics.Workers(st.Name, w)
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
+}
+
+// programsMTLS is mtls for who watches a stage's worker programs.
+func (s *Service) programsMTLS(st *graph.Stage) *MTLS {
+	if !IsTLS(statusOf(st)) {
+		return nil
+	}
+	return s.mtls(graph.RoleWorkers, st.Name)
 }
 
 // statusOf returns where it is told which worker programs of a stage hang, if

@@ -36,6 +36,7 @@ func (g *Graph) check(top Position, at map[string]Position, flawed bool, o Optio
 	c.checkCycles()
 	c.checkEndpoints()
 	c.checkOutside()
+	c.checkMTLS()
 	return c.problems
 }
 

@@ -30,6 +30,10 @@ type Graph struct {
 	// Priorities are the classes of jobs; the first is that of routes that name
 	// none. Load fills in DefaultPriorities.
 	Priorities []Priority
+	// MTLS are the certificates for tls+tcp endpoints.
+	MTLS MTLS
+	// Network says who gets to plain tcp endpoints.
+	Network Network
 	// Warnings are what Load found that may be meant.
 	Warnings []Problem
 }
@@ -93,6 +97,8 @@ type Front struct {
 	// AccessLog is the file for a line per answer: "-" is the standard output,
 	// "" none.
 	AccessLog string
+	// MTLS is the front's certificate for other parts, where it has one of its own.
+	MTLS Holder
 
 	Position Position
 	origin
@@ -207,6 +213,8 @@ type Stage struct {
 	// MaxAge is how long a process of Command runs, a tenth more or less, until
 	// it is replaced; 0 is for ever.
 	MaxAge time.Duration
+	// MTLS are the certificates of its parts, where they have some of their own.
+	MTLS StageMTLS
 
 	named    [2]int // endpoints that the file names: upstream, downstream
 	Position Position
@@ -251,7 +259,7 @@ type Limits struct {
 }
 
 // Endpoint is where a socket is: what its owner binds, and what everybody else
-// connects to, as tcp://host:port or ipc://path. Both are empty where the file
+// connects to, as tcp://host:port, tls+tcp://host:port or ipc://path. Both are empty where the file
 // says nothing.
 type Endpoint struct {
 	Bind, Connect string

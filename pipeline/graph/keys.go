@@ -64,6 +64,8 @@ func frontKeys() []key[Front] {
 			"header field by which clients are told apart, for their turns at the stages; absent: by address"),
 		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
 			"file for a line per answer, - for the standard output"),
+		field("mtls", holder(), func(f *Front) *Holder { return &f.MTLS }, "",
+			"the front's certificate for other parts, where it has one of its own"),
 	}, edgeKeys()...)
 }
 
@@ -79,7 +81,7 @@ func fileName(s string) (string, *flaw) {
 func endpointKeys() []key[Endpoint] {
 	return []key[Endpoint]{
 		field("bind", bindable(), func(e *Endpoint) *string { return &e.Bind }, "",
-			"endpoint that its owner binds; tcp://*:port is every IPv4 address").must(),
+			"endpoint that its owner binds; tcp://*:port is every IPv4 address, tcp://:port this machine alone").must(),
 		field("connect", connectable(), func(e *Endpoint) *string { return &e.Connect }, "",
 			"endpoint that the others connect to").must(),
 	}
@@ -152,6 +154,8 @@ func stageKeys() []key[Stage] {
 			"handlers of worker that may run on after timeout while their slots do other jobs; absent: as many as count"),
 		field("max_age", span{least: time.Second}.kind(), func(s *Stage) *time.Duration { return &s.MaxAge }, "",
 			"how long a process of command runs until another takes its place, a tenth more or less; absent: for ever"),
+		field("mtls", stageMTLS(), func(s *Stage) *StageMTLS { return &s.MTLS }, "",
+			"certificates of the stage's proxy and workers, where they have some of their own"),
 	}
 }
 

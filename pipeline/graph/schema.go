@@ -29,6 +29,10 @@ func Schema() []byte {
 			"stage":       object(stageKeys()).with(stageRules()),
 			"metrics":     object(metricsKeys()),
 			"limits":      object(limitsKeys()),
+			"mtls":        object(mtlsKeys()).with(pairRules()),
+			"names":       object(roleNamesKeys()),
+			"identity":    object(holderKeys()).with(pairRules()),
+			"identities":  object(stageMTLSKeys()),
 		},
 	})
 	var out bytes.Buffer
