@@ -220,7 +220,7 @@ func forPrime(text []byte) ([]byte, error) {
 	if err != nil {
 		return text, nil
 	}
-	if r.Method == "PATCH" {
+	if _, spooled := r.Spooled(); spooled || r.Method == "PATCH" {
 		return nil, proxy.ErrUnfit
 	}
 	if !r.DropEmptyFields() {

@@ -9,7 +9,7 @@ import struct
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import zmq
 
@@ -52,6 +52,7 @@ class Endpoints:
     next: Dict[str, List[str]]  # of other stages' proxies; a single stage may be called ""
     fronts: Dict[str, str]  # loopbacks
     interrupts: List[str]
+    spool: Sequence[str] = ()  # directories of large bodies
 
 
 def connect(to: zmq.Socket, endpoint: str) -> None:
