@@ -112,12 +112,11 @@ func (c *certificates) stamps() []stamp {
 	var all []stamp
 	for _, name := range c.files.files() {
 		info, err := os.Stat(name)
-		switch {
-		case err == nil:
-			all = append(all, stamp{changed: info.ModTime(), size: info.Size()})
-		default:
+		if err != nil {
 			all = append(all, stamp{missing: errors.Is(err, fs.ErrNotExist)})
+			continue
 		}
+		all = append(all, stamp{changed: info.ModTime(), size: info.Size()})
 	}
 	return all
 }

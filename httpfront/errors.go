@@ -94,8 +94,25 @@ type refusal struct {
 	close   bool // what follows on the connection cannot be trusted
 }
 
-// refusalOf is the one table from errors to statuses. Texts of errors are for
-// the log: they never reach the client.
+// refusals are those of errors that are values.
+var refusals = []struct {
+	err error
+	refusal
+}{
+	{spool.ErrFull, refusal{status: 503, message: "there is no room for the body now", retry: true, close: true}},
+	{spool.ErrBusy, refusal{status: 503, message: "there is no room for the body now", retry: true, close: true}},
+	{spool.ErrDisk, refusal{status: 507, message: "the server's disk is full", close: true}},
+	{loopback.ErrFull, refusal{status: 503, message: "too many requests are waiting", retry: true}},
+	{loopback.ErrDraining, refusal{status: 503, message: "the server is shutting down", retry: true, close: true}},
+	{loopback.ErrClosed, refusal{status: 503, message: "the server is shutting down", retry: true, close: true}},
+	{loopback.ErrDeadline, refusal{status: 504, message: "the answer took too long"}},
+	{loopback.ErrLost, refusal{status: 502, message: "the request was lost on its way"}},
+	{httptext.ErrExpect, refusal{status: 417, message: "only 100-continue can be expected here", close: true}},
+	{httptext.ErrOverhead, refusal{status: 431, message: "the body's chunk extensions and trailers are too long", close: true}},
+}
+
+// refusalOf is the table from errors to statuses, those of values included. Texts
+// of errors are for the log: they never reach the client.
 func refusalOf(err error) refusal {
 	var (
 		status  *StatusError
@@ -114,28 +131,19 @@ func refusalOf(err error) refusal {
 		return refusal{status: 502, message: "the stage's answer is no HTTP response"}
 	case errors.As(err, &submit):
 		return refusal{status: 503, message: "the stage does not take requests now", retry: true}
-	case errors.Is(err, spool.ErrFull), errors.Is(err, spool.ErrBusy):
-		return refusal{status: 503, message: "there is no room for the body now", retry: true, close: true}
-	case errors.Is(err, spool.ErrDisk):
-		return refusal{status: 507, message: "the server's disk is full", close: true}
+	}
+	for _, known := range refusals {
+		if errors.Is(err, known.err) {
+			return known.refusal
+		}
+	}
+	switch {
 	case errors.As(err, &disk):
 		return refusal{status: 500, message: "internal error", close: true}
-	case errors.Is(err, loopback.ErrFull):
-		return refusal{status: 503, message: "too many requests are waiting", retry: true}
-	case errors.Is(err, loopback.ErrDraining), errors.Is(err, loopback.ErrClosed):
-		return refusal{status: 503, message: "the server is shutting down", retry: true, close: true}
-	case errors.Is(err, loopback.ErrDeadline):
-		return refusal{status: 504, message: "the answer took too long"}
-	case errors.Is(err, loopback.ErrLost):
-		return refusal{status: 502, message: "the request was lost on its way"}
 	case errors.As(err, &version):
 		return refusal{status: 505, message: "only HTTP/1.0 and HTTP/1.1 are spoken here", close: true}
 	case errors.As(err, &syntax):
 		return refusal{status: 400, message: "the request is malformed", close: true}
-	case errors.Is(err, httptext.ErrExpect):
-		return refusal{status: 417, message: "only 100-continue can be expected here", close: true}
-	case errors.Is(err, httptext.ErrOverhead):
-		return refusal{status: 431, message: "the body's chunk extensions and trailers are too long", close: true}
 	case errors.As(err, &small):
 		return refusal{status: errHead.Status, message: errHead.Message, close: true}
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -452,7 +452,7 @@ func (p *Proxies) send(e *errand) error {
 func (p *Proxies) choose(e *errand) (m *member, epoch uint64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := -1
+	var i int
 	if info := &e.job.Info; info.Extended && info.Piece() != nil {
 		i = meet(p.from, info.Key(), info.Piece())
 	} else {

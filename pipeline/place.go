@@ -206,14 +206,7 @@ func (p *place) tell() {
 		return
 	}
 	to := p.carrier()
-	switch {
-	case p.leaving && (to == nil || p.link.cut):
-		p.close()
-		return
-	case p.leaving && p.prime():
-		if p.left == 0 {
-			p.left = max(1, p.link.ticks)
-		}
+	if p.leaving && p.leavesUntold(to) {
 		return
 	}
 	withdraw := (p.leaving || p.want != nil) && !p.prime()
@@ -238,6 +231,23 @@ func (p *place) tell() {
 		p.link.log.Error("beat lost", "slot", p.number, "peer", to.Remote(), "err", err)
 		to.Close(err) // its successor is told anew
 	}
+}
+
+// leavesUntold reports whether nobody is told that the place leaves, and sees to
+// it: where nobody could send a job it is closed, and a prime_server proxy knows
+// no leaving.
+func (p *place) leavesUntold(to peer) bool {
+	switch {
+	case to == nil || p.link.cut:
+		p.close()
+		return true
+	case p.prime():
+		if p.left == 0 {
+			p.left = max(1, p.link.ticks)
+		}
+		return true
+	}
+	return false
 }
 
 // released takes the receipt of a withdrawal. One that the slot does not wait for

@@ -103,21 +103,11 @@ func neediest(all []view) int {
 
 // feed returns how many slots, of all workers, should come to a starving proxy.
 func feed(all []view, to int) move {
-	from := -1
-	for i := range all { // idle slots, and most of them
-		if v := &all[i]; i != to && v.usable && v.own > 0 && v.idle > 0 && v.queued == 0 && (from < 0 || v.idle > all[from].idle) {
-			from = i
-		}
-	}
 	hungry := &all[to]
-	if from >= 0 {
+	if from := idlest(all, to); from >= 0 {
 		return move{from: from, to: to, count: half(min(hungry.queued, all[from].idle)), pause: pauseIdle}
 	}
-	for i := range all { // or of the one with the fewest jobs for each
-		if v := &all[i]; i != to && v.usable && v.own > 0 && v.slots > 0 && (from < 0 || v.queued*all[from].slots < all[from].queued*v.slots) {
-			from = i
-		}
-	}
+	from := richest(all, to)
 	if from < 0 {
 		return move{}
 	}
@@ -132,6 +122,32 @@ func feed(all []view, to int) move {
 		m.count = min(half(int(wanted)-hungry.slots), rich.slots-1)
 	}
 	return m
+}
+
+// idlest returns the proxy but one that has nothing queued and most slots idle, some
+// of them ours, and -1 if there is none.
+func idlest(all []view, but int) int {
+	from := -1
+	for i := range all {
+		v := &all[i]
+		if i != but && v.usable && v.own > 0 && v.idle > 0 && v.queued == 0 && (from < 0 || v.idle > all[from].idle) {
+			from = i
+		}
+	}
+	return from
+}
+
+// richest returns the proxy but one that has the fewest jobs for each slot, some of
+// which are ours, and -1 if there is none.
+func richest(all []view, but int) int {
+	from := -1
+	for i := range all {
+		v := &all[i]
+		if i != but && v.usable && v.own > 0 && v.slots > 0 && (from < 0 || v.queued*all[from].slots < all[from].queued*v.slots) {
+			from = i
+		}
+	}
+	return from
 }
 
 // even returns how many slots should move so that all proxies have as many. A

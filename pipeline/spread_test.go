@@ -107,7 +107,6 @@ func TestManyProcessesComeToRest(t *testing.T) {
 		slots := [2]int{total, 0}
 		rounds := 0
 		for moved := true; moved; rounds++ {
-			moved = false
 			told := slots
 			for range told[0] {
 				all := []view{{usable: true, slots: told[0], idle: told[0], own: 1}, {usable: true, slots: told[1], idle: told[1]}}

@@ -62,26 +62,33 @@ func (c Config) Validate() error {
 	for _, at := range [...]struct{ what, endpoint string }{{"upstream", c.Upstream}, {"downstream", c.Downstream}} {
 		check(at.what, o.CheckListen(at.endpoint))
 	}
-	if c.Balancer.MaxQueue < 0 || c.Balancer.MaxQueueBytes < 0 || c.Balancer.Skew < 0 {
-		check("balancer", errors.New("bounds and skew must not be negative"))
-	}
-	if c.Balancer.MaxHops < 0 || c.Balancer.MaxVisits < 0 {
-		check("balancer", errors.New("the bounds of hops and visits must not be negative"))
-	}
-	if c.Balancer.Attempts < 0 || c.Balancer.Attempts > MaxAttempts {
-		check("balancer", fmt.Errorf("%d attempts are not within 0 and %d", c.Balancer.Attempts, MaxAttempts))
-	}
-	if c.Balancer.Timeout < 0 || c.Balancer.Repeat > RepeatNever {
-		check("balancer", errors.New("the timeout must not be negative, and Repeat one of its constants"))
-	}
-	if c.Balancer.Admission > AdmitDeadline || c.Balancer.NoWorkers > NoWorkersRefuse {
-		check("balancer", errors.New("Admission and NoWorkers have to be among their constants"))
-	}
+	check("balancer", c.Balancer.validate())
 	if c.MaxSlots < 0 || c.MaxSlots > math.MaxUint16+1 {
 		check("max slots", fmt.Errorf("%d is not within 0 and %d", c.MaxSlots, math.MaxUint16+1))
 	}
 	if (c.Answerer == nil) != (c.Render == nil) {
 		check("refusals", errors.New("an Answerer needs a Render, and a Render an Answerer"))
+	}
+	return errors.Join(errs...)
+}
+
+// validate returns all that is wrong with the configuration, joined, or nil.
+func (c BalancerConfig) validate() error {
+	var errs []error
+	if c.MaxQueue < 0 || c.MaxQueueBytes < 0 || c.Skew < 0 {
+		errs = append(errs, errors.New("bounds and skew must not be negative"))
+	}
+	if c.MaxHops < 0 || c.MaxVisits < 0 {
+		errs = append(errs, errors.New("the bounds of hops and visits must not be negative"))
+	}
+	if c.Attempts < 0 || c.Attempts > MaxAttempts {
+		errs = append(errs, fmt.Errorf("%d attempts are not within 0 and %d", c.Attempts, MaxAttempts))
+	}
+	if c.Timeout < 0 || c.Repeat > RepeatNever {
+		errs = append(errs, errors.New("the timeout must not be negative, and Repeat one of its constants"))
+	}
+	if c.Admission > AdmitDeadline || c.NoWorkers > NoWorkersRefuse {
+		errs = append(errs, errors.New("Admission and NoWorkers have to be among their constants"))
 	}
 	return errors.Join(errs...)
 }

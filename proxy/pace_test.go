@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -65,15 +66,10 @@ func (s *station) arrive(client uint32, timeout time.Duration) error {
 
 func (s *station) refused(err error) {
 	for _, known := range []error{ErrQueueFull, ErrDeadline, ErrExpired} {
-		if errorIs(err, known) {
+		if errors.Is(err, known) {
 			s.no[known]++
 		}
 	}
-}
-
-func errorIs(err, target error) bool {
-	is, ok := err.(interface{ Is(error) bool })
-	return err == target || ok && is.Is(target)
 }
 
 func (s *station) assign() {

@@ -66,17 +66,8 @@ func parse(args []string, help io.Writer) (*options, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("no arguments expected, got %q", flags.Args())
 	}
-	for _, s := range strings.Split(schemes, ",") {
-		if s != "ipc" && s != "tcp" {
-			return nil, fmt.Errorf("--schemes: %q is neither ipc nor tcp", s)
-		}
-		o.schemes = append(o.schemes, s)
-	}
-	for _, f := range strings.FieldsFunc(faults, func(r rune) bool { return r == ',' }) {
-		if !slices.Contains(all, action(f)) {
-			return nil, fmt.Errorf("--faults: there is no %q, want some of %s", f, joined(all))
-		}
-		o.faults = append(o.faults, action(f))
+	if err := o.choose(schemes, faults); err != nil {
+		return nil, err
 	}
 	if o.time <= 0 || o.gap <= 0 || o.timeout <= 0 || o.slack <= 0 || o.long <= 0 || o.atOnce < 1 || o.clients < 1 {
 		return nil, errors.New("times, --at-once and --clients must be positive")
@@ -85,6 +76,23 @@ func parse(args []string, help io.Writer) (*options, error) {
 		o.seed = uint64(rand.Uint32()) + 1
 	}
 	return o, nil
+}
+
+// choose takes lists with commas between.
+func (o *options) choose(schemes, faults string) error {
+	for _, s := range strings.Split(schemes, ",") {
+		if s != "ipc" && s != "tcp" {
+			return fmt.Errorf("--schemes: %q is neither ipc nor tcp", s)
+		}
+		o.schemes = append(o.schemes, s)
+	}
+	for _, f := range strings.FieldsFunc(faults, func(r rune) bool { return r == ',' }) {
+		if !slices.Contains(all, action(f)) {
+			return fmt.Errorf("--faults: there is no %q, want some of %s", f, joined(all))
+		}
+		o.faults = append(o.faults, action(f))
+	}
+	return nil
 }
 
 // only reports whether the script does nothing but these.

@@ -123,13 +123,9 @@ func kindOf[T string | []byte](name T) kind {
 	case 2:
 		return hopIf(equalFold(name, "TE"))
 	case 4:
-		if equalFold(name, "Host") {
-			return host
-		}
+		return kindIf(name, "Host", host)
 	case 6:
-		if equalFold(name, "Expect") {
-			return expect
-		}
+		return kindIf(name, "Expect", expect)
 	case 7:
 		return hopIf(equalFold(name, "Trailer") || equalFold(name, "Upgrade"))
 	case 10:
@@ -138,9 +134,7 @@ func kindOf[T string | []byte](name T) kind {
 		}
 		return hopIf(equalFold(name, "Keep-Alive"))
 	case 14:
-		if equalFold(name, "Content-Length") {
-			return contentLength
-		}
+		return kindIf(name, "Content-Length", contentLength)
 	case 16:
 		if equalFold(name, spoolField) {
 			return apart
@@ -150,9 +144,14 @@ func kindOf[T string | []byte](name T) kind {
 		if equalFold(name, "Transfer-Encoding") {
 			return transferEncoding
 		}
-		if equalFold(name, failureField) {
-			return failure
-		}
+		return kindIf(name, failureField, failure)
+	}
+	return endToEnd
+}
+
+func kindIf[T string | []byte](name T, field string, k kind) kind {
+	if equalFold(name, field) {
+		return k
 	}
 	return endToEnd
 }

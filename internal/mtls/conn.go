@@ -137,7 +137,7 @@ func explain(err error) error {
 // Read reads what the peer sent.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = explain(err)
 	}
 	return n, err
