@@ -43,6 +43,8 @@ type WorkerConfig struct {
 	Fronts []loopback.FrontEndpoint
 	// Interrupts are the interrupt endpoints of the fronts.
 	Interrupts []string
+	// Spool are the directories in which fronts put large bodies.
+	Spool []string
 	// MTLS is who the worker is at tls+tcp endpoints, and whom it meets there; nil
 	// where there are none.
 	MTLS *MTLS
@@ -128,6 +130,7 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 		ClockSkew: wire.ClockSkew,
 		Timeout:   cfg.Timeout,
 		MaxHung:   cfg.MaxHung,
+		Spool:     cfg.Spool,
 		Logger:    cfg.Logger,
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ type link struct {
 // shake does greeting and handshake on nc within o.HandshakeTimeout. On error it
 // has closed nc; a Close of nc meanwhile ends it.
 func shake(nc net.Conn, o *Options) (*link, error) {
-	conn := newFramedConn(nc, o.Limits)
+	conn := newFramedConn(nc, o.inbound())
 	l := &link{conn: conn}
 	err := nc.SetDeadline(time.Now().Add(o.HandshakeTimeout))
 	if err == nil {

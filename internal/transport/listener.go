@@ -28,6 +28,7 @@ type Listener struct {
 	handler  Handler
 	socket   net.Listener
 	gate     gate
+	unended  *budget
 	refused  quietLog // connections that did not become peers
 	trouble  quietLog // failing accepts
 
@@ -68,6 +69,7 @@ func Listen(endpoint string, o Options, h Handler) (*Listener, error) {
 	return &Listener{
 		o: o, endpoint: e, asked: endpoint, handler: h, socket: socket,
 		gate:    gate{limit: o.MaxHandshakes},
+		unended: newBudget(o.MaxUnended),
 		refused: quietLog{logger: o.Logger, message: "connection refused", endpoint: e.String()},
 		trouble: quietLog{logger: o.Logger, message: "accepting connections fails", endpoint: e.String()},
 		done:    make(chan struct{}),
@@ -176,6 +178,7 @@ func (l *Listener) admit(e *entrant, remote string) (*Peer, error) {
 		return nil, err
 	}
 	p := newPeer(link, &l.o, remote, newQueue(remote, l.o.Queue, endWithPeer))
+	p.conn.held.of, p.conn.held.evict = l.unended, p.Close
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.roomLocked(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -194,6 +195,9 @@ func jobQueue(q transport.QueueLimits, t loopback.TableConfig) transport.QueueLi
 func fitForPrime(job *loopback.Job) error {
 	text, err := forPrime(job.Payload.Frames()[0])
 	if err != nil {
+		if r, bad := httptext.ParseRequest(job.Payload.Frames()[0]); bad == nil && r.Method != "PATCH" {
+			return &httpfront.StatusError{Status: http.StatusRequestEntityTooLarge, Message: "the request's body is too large"}
+		}
 		return &httpfront.StatusError{Status: http.StatusNotImplemented, Message: "the method is not implemented"}
 	}
 	job.Payload, job.Size = wire.Frames{text}, len(text)

@@ -36,6 +36,8 @@ type ProgramsConfig struct {
 	Next       map[string]string
 	Fronts     []loopback.FrontEndpoint
 	Interrupts []string
+	// Spool are the directories in which fronts put large bodies.
+	Spool []string
 	// Grace is how long a program may take to finish its job when told to
 	// stop; 0: supervise.DefaultGrace.
 	Grace time.Duration
@@ -284,6 +286,7 @@ func (c *ProgramsConfig) environment(n int) []string {
 		"BUTTERFLY_DOWNSTREAM_PROXY="+strings.Join(next, ","),
 		"BUTTERFLY_LOOPBACK="+strings.Join(fronts, ","),
 		"BUTTERFLY_INTERRUPT="+strings.Join(c.Interrupts, ","),
+		"BUTTERFLY_SPOOL="+strings.Join(c.Spool, ","),
 		"BUTTERFLY_LOG_LEVEL="+c.LogLevel,
 	)
 }

@@ -22,6 +22,7 @@ type workerFlags struct {
 	next       nextProxies
 	fronts     namedEndpoints
 	interrupts endpoints
+	spool      []string
 	count      int
 	stage      string
 	timeout    time.Duration
@@ -68,6 +69,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names, and commas between those of one stage")
 	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
+	flags.StringArrayVar(&f.spool, "spool", nil, "`directory` in which a front puts large bodies; repeatable")
 	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
@@ -127,6 +129,7 @@ func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipe
 		Next:       f.next,
 		Fronts:     f.fronts.fronts(),
 		Interrupts: f.interrupts,
+		Spool:      f.spool,
 		MTLS:       mtls,
 		Logger:     log,
 	})

@@ -95,6 +95,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.number("max_conns", f.MaxConns)
 	m.number("max_conns_per_client", f.MaxConnsPerClient)
 	m.number("max_requests_per_conn", f.MaxRequestsPerConn)
+	m.spool(&f.Spool)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
 	m.text("client_header", f.ClientHeader)
@@ -145,6 +146,9 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.duration("timeout", r.Timeout)
 		m.text("priority", r.Priority)
 		m.text("repeat", string(r.Repeat))
+		m.size("max_body", r.MaxBody)
+		m.duration("body_timeout", r.BodyTimeout)
+		m.size("spool_above", r.SpoolAbove)
 		m.text("client_header", r.ClientHeader)
 		list.Content = append(list.Content, m.node)
 	}

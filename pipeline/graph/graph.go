@@ -88,6 +88,8 @@ type Front struct {
 	// open connections, MaxConnsPerClient those of one address,
 	// MaxRequestsPerConn the requests of one connection.
 	MaxPending, MaxConns, MaxConnsPerClient, MaxRequestsPerConn int
+	// Spool is where large bodies go.
+	Spool Spool
 	// Live and Ready are the paths of the health checks; "" is none. Load fills
 	// in /livez and /readyz where the file says nothing.
 	Live, Ready string
@@ -126,6 +128,11 @@ type Route struct {
 	Priority string
 	// Repeat says whether a job that may have run can be run again.
 	Repeat Repeat
+	// MaxBody bounds the body, in bytes; 0 is the front's. A body of more than
+	// SpoolAbove bytes is kept in a file of the front's Spool; 0 is never.
+	MaxBody, SpoolAbove Size
+	// BodyTimeout is how long the body may take to come; 0 is the front's.
+	BodyTimeout time.Duration
 	// ClientHeader names the header field by which clients are told apart; "" is
 	// the front's.
 	ClientHeader string

@@ -23,6 +23,7 @@ func Schema() []byte {
 		"definitions": schema{
 			"front":       object(frontKeys()),
 			"tls":         object(tlsKeys()).with(schema{"dependencies": schema{"client_auth": requires("client_ca")}}),
+			"spool":       object(spoolKeys()),
 			"certificate": object(certificateKeys()),
 			"endpoint":    object(endpointKeys()),
 			"route":       object(routeKeys()).with(routeRules()),
