@@ -67,6 +67,10 @@ type Config struct {
 	// RequestIDFromAll takes ids from everybody: for clients that are all known.
 	RequestIDFromAll bool
 
+	// CORS says which pages of other origins may read answers, errors included;
+	// nil: the front says nothing of it. A Route may have its own.
+	CORS *CORSPolicy
+
 	// LivePath answers 200 to GET and HEAD as long as the process serves
 	// (liveness); "" is no such path.
 	LivePath string
@@ -179,6 +183,8 @@ type Route struct {
 	Priority uint8
 	// ClientHeader is Config.ClientHeader for these requests; "" is that one.
 	ClientHeader string
+	// CORS is in place of Config.CORS; nil: that holds.
+	CORS *CORSPolicy
 	// Compat is what Config.Compat reports, for this request.
 	Compat bool
 	// Served counts the answer; nil: nobody does.

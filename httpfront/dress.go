@@ -16,11 +16,16 @@ func (x *exchange) send(r *httptext.Response) error {
 // it is: handlers that answer with the same response again and again get away
 // with it.
 func (x *exchange) dress(r *httptext.Response) *httptext.Response {
-	if x.named == "" {
+	if x.named == "" && x.cors == nil {
 		return r
 	}
 	dressed := *r
 	dressed.Header = slices.Clone(r.Header)
-	dressed.Header.Set(x.front.cfg.RequestIDHeader, x.named)
+	if x.named != "" {
+		dressed.Header.Set(x.front.cfg.RequestIDHeader, x.named)
+	}
+	if x.cors != nil {
+		x.cors.dress(&dressed.Header, x.ctx.Request.Header.Peek("Origin"), x.asks)
+	}
 	return &dressed
 }

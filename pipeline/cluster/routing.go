@@ -36,6 +36,7 @@ func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 	for i := range g.Routes {
 		route := &g.Routes[i]
 		to := stage(route.Stage)
+		cors, _ := corsPolicy(&route.CORS) // Service.http has refused bad ones
 		r.routes = append(r.routes, routed{
 			route: httpfront.Route{
 				Stage:    to.stage,
@@ -43,6 +44,7 @@ func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 				Repeat:   repeats[route.Repeat],
 				Priority: g.Class(route.Priority),
 				Served:   to.served,
+				CORS:     cors,
 
 				ClientHeader: route.ClientHeader,
 			},

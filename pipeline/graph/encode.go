@@ -111,6 +111,7 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.duration("timeout", r.Timeout)
 		m.text("priority", r.Priority)
 		m.text("repeat", string(r.Repeat))
+		m.cors(&r.CORS)
 		m.text("client_header", r.ClientHeader)
 		list.Content = append(list.Content, m.node)
 	}

@@ -24,6 +24,7 @@ func Schema() []byte {
 			"front":       object(frontKeys()),
 			"tls":         object(tlsKeys()).with(schema{"dependencies": schema{"client_auth": requires("client_ca")}}),
 			"certificate": object(certificateKeys()),
+			"cors":        object(corsKeys()),
 			"endpoint":    object(endpointKeys()),
 			"route":       object(routeKeys()).with(routeRules()),
 			"stage":       object(stageKeys()).with(stageRules()),
