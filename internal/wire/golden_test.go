@@ -67,6 +67,7 @@ func goldens() map[string][]byte {
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
+	tell := wire.Beat{Worker: beat.Worker, Withdraw: true, Tell: true}
 	givenUp := beat
 	givenUp.GivenUp = true
 	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000, Parts: 3}
@@ -109,6 +110,7 @@ func goldens() map[string][]byte {
 		"roll-call":       call.AppendTo(nil),
 		"roll-call-none":  welcome.AppendTo(nil),
 		"claim":           wire.AppendClaim(nil, job.Instance, 5, []wire.Key{job, {Instance: job.Instance, ID: 8, Time: job.Time}}),
+		"claim-loss":      wire.AppendLoss(nil, job.Instance),
 		"joined-table":    joined[0],
 		"joined-bytes":    joined[1],
 		"info-foreign":    foreign.AppendTo(nil),
@@ -116,6 +118,7 @@ func goldens() map[string][]byte {
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"beat-given-up":   givenUp.AppendTo(nil),
+		"beat-tell":       tell.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),
 		"interrupt-prime": wire.AppendInterrupt(nil, wire.Key{ID: 7, Time: 0x6543210f}),
 		"status":          status.AppendTo(nil),

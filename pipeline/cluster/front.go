@@ -10,6 +10,8 @@ import (
 	"net/http"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -28,15 +30,20 @@ type FrontConfig struct {
 	HTTP httpfront.Config
 	// Table names the front and bounds the open requests.
 	Table loopback.TableConfig
-	// Proxy is the upstream endpoint of the first stage's proxy.
+	// Proxy is the upstream endpoint of the first stage's proxy; of several
+	// proxies they are named with commas between, and requests are spread over
+	// them. A host name stands for as many as it has addresses.
 	Proxy string
-	// Watch are the upstream endpoints of other stages' proxies: the front is
-	// ready only while they are.
+	// Watch are the upstream endpoints of other stages' proxies, likewise: the
+	// front is ready only while each stage has one that is.
 	Watch []string
 	// Loopback and Interrupt are the endpoints that the front binds.
 	Loopback, Interrupt string
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// MTLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
+	// where there are none.
+	MTLS *MTLS
 	// Metrics of this process; nil: the front is not measured.
 	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
@@ -49,29 +56,46 @@ type Front struct {
 	collector *loopback.Collector
 	publisher *loopback.Publisher
 	stages    []*remoteStage
+	id        *mtls.Identity // nil: no endpoint wants one
 	http      *httpfront.Front
 	answers   answers
 }
 
-// remoteStage is a stage's proxy and where it is.
+// remoteStage is a stage's proxies and where they are.
 type remoteStage struct {
-	*loopback.Remote
+	*loopback.Proxies
 	stageAt
 }
 
-// String names the stage's proxy in a sentence.
-func (s *remoteStage) String() string {
-	if s.name == "" {
-		return "the proxy at " + s.endpoint
+// unready says why none of the proxies can serve: each is away, or has no workers.
+func (s *remoteStage) unready() error {
+	var errs []error
+	for _, p := range s.States() {
+		what := "the proxy at " + p.Endpoint
+		if s.name != "" {
+			what = fmt.Sprintf("the proxy of stage %q at %s", s.name, p.Endpoint)
+		}
+		switch {
+		case !p.Connected:
+			errs = append(errs, fmt.Errorf("%s is not connected", what))
+		case p.Butterfly && p.Told.IsZero():
+			errs = append(errs, fmt.Errorf("%s has not told its status yet", what))
+		case p.Status.Draining:
+			errs = append(errs, fmt.Errorf("%s is draining", what))
+		case p.Butterfly && p.Status.Workers == 0:
+			errs = append(errs, fmt.Errorf("%s has no workers", what))
+		default:
+			return nil
+		}
 	}
-	return fmt.Sprintf("the proxy of stage %q at %s", s.name, s.endpoint)
+	return errors.Join(errs...)
 }
 
 // NewFront validates cfg and acquires nothing.
 func NewFront(cfg FrontConfig) (*Front, error) {
-	stages := []stageAt{{"", cfg.Proxy}}
+	stages := []stageAt{{endpoints: cfg.Proxy}}
 	for _, e := range cfg.Watch {
-		stages = append(stages, stageAt{"", e})
+		stages = append(stages, stageAt{endpoints: e})
 	}
 	return newFront(cfg, cfg.Table.FrontName, stages, func(f *Front, http *httpfront.Config) {
 		http.Stage, http.Compat = f.stages[0], f.stages[0].Prime
@@ -80,8 +104,12 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	})
 }
 
-// stageAt is a stage and the upstream endpoint of its proxy.
-type stageAt struct{ name, endpoint string }
+// stageAt is a stage and the upstream endpoints of its proxies, with commas
+// between.
+type stageAt struct {
+	name, endpoints string
+	compat          bool // there is one, since its workers know no other
+}
 
 // newFront makes a front of stages; route sets where its requests go. The name is
 // for metrics.
@@ -93,6 +121,10 @@ func newFront(cfg FrontConfig, name string, stages []stageAt, route func(*Front,
 	o := cfg.Transport
 	o.Instance, o.Logger = table.Instance(), cfg.Logger
 	f := &Front{table: table}
+	if f.id, err = mtls.Optional(cfg.MTLS, cfg.Logger); err != nil {
+		return nil, fmt.Errorf("cluster: front: %w", err)
+	}
+	o.TLS = f.id
 	if f.collector, err = loopback.NewCollector(cfg.Loopback, o, table); err != nil {
 		return nil, err
 	}
@@ -103,7 +135,8 @@ func newFront(cfg FrontConfig, name string, stages []stageAt, route func(*Front,
 	f.collector.Grant(f.publisher)
 	o.Queue = jobQueue(o.Queue, cfg.Table)
 	for _, s := range stages {
-		r, err := loopback.NewRemote(s.endpoint, o, table)
+		o.Unfollowed = s.compat
+		r, err := loopback.NewProxies(loopback.Endpoints(s.endpoints), o, table)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +171,7 @@ func (f *Front) link(leads func(from, to *remoteStage) bool) {
 		var others []loopback.Losable
 		for _, to := range f.stages {
 			if to != from && leads(from, to) {
-				others = append(others, to.Remote)
+				others = append(others, to.Losable())
 			}
 		}
 		from.LeadsTo(others...)
@@ -162,28 +195,21 @@ func jobQueue(q transport.QueueLimits, t loopback.TableConfig) transport.QueueLi
 func fitForPrime(job *loopback.Job) error {
 	text, err := forPrime(job.Payload.Frames()[0])
 	if err != nil {
+		if r, bad := httptext.ParseRequest(job.Payload.Frames()[0]); bad == nil && r.Method != "PATCH" {
+			return &httpfront.StatusError{Status: http.StatusRequestEntityTooLarge, Message: "the request's body is too large"}
+		}
 		return &httpfront.StatusError{Status: http.StatusNotImplemented, Message: "the method is not implemented"}
 	}
 	job.Payload, job.Size = wire.Frames{text}, len(text)
 	return nil
 }
 
-// unready says why requests cannot be served now: a proxy that is away, or one
-// that has no workers.
+// unready says why requests cannot be served now: a stage of which no proxy is
+// there and has workers.
 func (f *Front) unready() error {
 	var errs []error
 	for _, s := range f.stages {
-		state := s.State()
-		switch {
-		case !state.Connected:
-			errs = append(errs, fmt.Errorf("%v is not connected", s))
-		case state.Butterfly && state.Told.IsZero():
-			errs = append(errs, fmt.Errorf("%v has not told its status yet", s))
-		case state.Status.Draining:
-			errs = append(errs, fmt.Errorf("%v is draining", s))
-		case state.Butterfly && state.Status.Workers == 0:
-			errs = append(errs, fmt.Errorf("%v has no workers", s))
-		}
+		errs = append(errs, s.unready())
 	}
 	return errors.Join(errs...)
 }
@@ -191,6 +217,9 @@ func (f *Front) unready() error {
 // Run binds the addresses and serves until Shutdown has ended, or ctx ends,
 // which is the hard stop. It joins all that it started. It may run once.
 func (f *Front) Run(ctx context.Context) error {
+	if err := f.id.Load(); err != nil {
+		return fmt.Errorf("cluster: front: %w", err)
+	}
 	background := []func(context.Context) error{f.table.Run, f.collector.Run, f.publisher.Run}
 	for _, s := range f.stages {
 		background = append(background, f.serving(s.Run))

@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
@@ -82,7 +84,11 @@ func complete(g *graph.Graph, dir string) (*graph.Graph, error) {
 			return e
 		}
 		socket := "ipc://" + filepath.Join(dir, name)
-		if err := CheckEndpoint(socket); err != nil && wrong == nil {
+		err := CheckEndpoint(socket)
+		if err == nil && strings.Contains(socket, ",") {
+			err = errors.New("commas separate endpoints")
+		}
+		if err != nil && wrong == nil {
 			wrong = fmt.Errorf("cluster: the run directory %s does not do for the socket %s: %w", dir, name, err)
 		}
 		return graph.Endpoint{Bind: socket, Connect: socket}
@@ -97,8 +103,16 @@ func complete(g *graph.Graph, dir string) (*graph.Graph, error) {
 	c.Stages = slices.Clone(g.Stages)
 	for i := range c.Stages {
 		s := &c.Stages[i]
-		s.Upstream = made(s.Upstream, s.Name+".up")
-		s.Downstream = made(s.Downstream, s.Name+".down")
+		pairs := s.Pairs()
+		for n := range pairs {
+			number := ""
+			if len(pairs) > 1 {
+				number = fmt.Sprintf(".%d", n+1)
+			}
+			pairs[n].Upstream = made(pairs[n].Upstream, s.Name+".up"+number)
+			pairs[n].Downstream = made(pairs[n].Downstream, s.Name+".down"+number)
+		}
+		*s = s.WithPairs(pairs)
 	}
 	return &c, wrong
 }
@@ -109,8 +123,8 @@ func (s *Service) Front(name string) (*Front, error) {
 	if !ok {
 		return nil, fmt.Errorf("cluster: the graph has no front %q", name)
 	}
-	if f.MaxBody > MaxRemoteBody {
-		return nil, fmt.Errorf("cluster: max_body of front %q is %d bytes: at most %d travel to another process", name, f.MaxBody, MaxRemoteBody)
+	if err := s.bodiesTravel(f); err != nil {
+		return nil, err
 	}
 	http, err := s.http(f)
 	if err != nil {
@@ -122,12 +136,13 @@ func (s *Service) Front(name string) (*Front, error) {
 		Loopback:  f.Loopback.Bind,
 		Interrupt: f.Interrupt.Bind,
 		Transport: s.cfg.Transport,
+		MTLS:      s.mtls(graph.RoleFront, f.Name),
 		Metrics:   s.cfg.Metrics,
 		Logger:    s.cfg.Logger.With("front", f.Name),
 	}
 	var stages []stageAt
 	for _, st := range reachable(s.graph) {
-		stages = append(stages, stageAt{st.Name, st.Upstream.Connect})
+		stages = append(stages, stageAt{st.Name, st.Upstreams(), st.Compat != ""})
 	}
 	return newFront(cfg, f.Name, stages, func(front *Front, http *httpfront.Config) {
 		front.link(func(from, to *remoteStage) bool { return slices.Contains(behind(s.graph, from.name), to.name) })
@@ -140,6 +155,34 @@ func (s *Service) Front(name string) (*Front, error) {
 			panic("cluster: a route to a stage that is not reachable") // the graph was checked
 		}).choose
 	})
+}
+
+// bodiesTravel refuses bodies that are kept in memory and too large for a message.
+func (s *Service) bodiesTravel(f *graph.Front) error {
+	for i := range s.graph.Routes {
+		r := &s.graph.Routes[i]
+		most, what := f.MaxBody, fmt.Sprintf("max_body of front %q", f.Name)
+		if r.MaxBody > 0 {
+			most, what = r.MaxBody, fmt.Sprintf("max_body of routes[%d]", i)
+		}
+		if r.SpoolAbove > 0 {
+			most, what = r.SpoolAbove, fmt.Sprintf("spool_above of routes[%d]", i)
+		}
+		if most > MaxRemoteBody {
+			return fmt.Errorf("cluster: %s is %d bytes: at most %d travel to another process", what, most, MaxRemoteBody)
+		}
+	}
+	return nil
+}
+
+// spools returns the directories in which workers find bodies.
+func (s *Service) spools() (dirs []string) {
+	for _, f := range s.graph.Fronts {
+		if f.Spool.Dir != "" && !slices.Contains(dirs, f.Spool.Dir) {
+			dirs = append(dirs, f.Spool.Dir)
+		}
+	}
+	return dirs
 }
 
 // compat returns what says whether prime_server's workers may serve a stage:
@@ -171,6 +214,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxTarget:      f.MaxTarget,
 		MaxBody:        int(f.MaxBody),
 		MaxConns:       f.MaxConns,
+		Spool:          httpfront.Spool{Dir: f.Spool.Dir, MaxBytes: int64(f.Spool.MaxBytes)},
 		MaxReceiving:   int64(f.MaxPendingBytes),
 		MaxUnsent:      int64(f.MaxPendingBytes),
 		Logger:         s.cfg.Logger.With("front", f.Name),
@@ -206,20 +250,27 @@ func (s *Service) table(f *graph.Front) loopback.TableConfig {
 	return c
 }
 
-// Proxy makes the proxy of a stage as a part of its own.
-func (s *Service) Proxy(stage string) (*Proxy, error) {
+// Proxy makes a proxy of a stage as a part of its own: which of several its number
+// says, from 1, and 0 or 1 is the only one.
+func (s *Service) Proxy(stage string, number int) (*Proxy, error) {
 	st, ok := s.graph.Stage(stage)
 	if !ok {
 		return nil, fmt.Errorf("cluster: the graph has no stage %q", stage)
 	}
+	pairs := st.Pairs()
+	if number > len(pairs) || number < 1 && len(pairs) > 1 {
+		return nil, fmt.Errorf("cluster: stage %q has %d proxies, and none of number %d", stage, len(pairs), number)
+	}
+	at := pairs[max(1, number)-1]
 	fronts, interrupts := s.fronts()
 	return NewProxy(ProxyConfig{
 		Stage:         st.Name,
+		Number:        number,
 		Stages:        s.stageNames(),
 		MaxHops:       s.graph.Limits.MaxHops,
 		MaxVisits:     st.MaxVisits,
-		Upstream:      st.Upstream.Bind,
-		Downstream:    st.Downstream.Bind,
+		Upstream:      at.Upstream.Bind,
+		Downstream:    at.Downstream.Bind,
 		Fronts:        fronts,
 		Interrupts:    interrupts,
 		Weights:       s.weights(),
@@ -232,9 +283,19 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Attempts:      st.Attempts,
 		FrontGrace:    s.graph.Limits.FrontGrace,
 		Transport:     s.cfg.Transport,
+		MTLS:          s.mtls(graph.RoleProxy, st.Name),
 		Metrics:       s.cfg.Metrics,
 		Logger:        s.cfg.Logger,
 	})
+}
+
+// mtls returns who a part is at tls+tcp endpoints; nil: nobody needs to know.
+func (s *Service) mtls(kind graph.RoleKind, name string) *MTLS {
+	id := s.graph.Identity(graph.Role{Kind: kind, Name: name})
+	if id == nil {
+		return nil
+	}
+	return &MTLS{CA: id.CA, Cert: id.Cert, Key: id.Key, Peers: id.Peers}
 }
 
 var stageRepeats = map[graph.Repeat]Repeat{
@@ -290,15 +351,15 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 	next := make(map[string]string, len(st.Next))
 	for _, name := range st.Next {
 		to, _ := s.graph.Stage(name)
-		next[name] = to.Upstream.Connect
+		next[name] = to.Upstreams()
 	}
 	fronts, interrupts := s.fronts()
 	switch {
 	case len(st.Command) > 0:
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
-			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
-			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport,
+			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts, Spool: s.spools(),
+			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport, MTLS: s.programsMTLS(st),
 			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
@@ -309,8 +370,8 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
 			Timeout: st.Timeout, MaxHung: st.MaxHung, FrontGrace: s.graph.Limits.FrontGrace,
-			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
-			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
+			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts, Spool: s.spools(),
+			Transport: s.cfg.Transport, MTLS: s.mtls(graph.RoleWorkers, st.Name), Logger: s.cfg.Logger,
 		})
 		if err != nil {
 			return nil, err
@@ -320,11 +381,19 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
 }
 
+// programsMTLS is mtls for who watches a stage's worker programs.
+func (s *Service) programsMTLS(st *graph.Stage) *MTLS {
+	if !IsTLS(statusOf(st)) {
+		return nil
+	}
+	return s.mtls(graph.RoleWorkers, st.Name)
+}
+
 // statusOf returns where it is told which worker programs of a stage hang, if
 // they can.
 func statusOf(st *graph.Stage) string {
 	if st.Timeout == 0 {
 		return ""
 	}
-	return st.Upstream.Connect
+	return st.Upstreams()
 }

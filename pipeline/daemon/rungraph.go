@@ -72,6 +72,9 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err != nil {
 		return err
 	}
+	if f.metrics.address == "" {
+		f.metrics.address = g.MetricsAt(f.roles...)
+	}
 	m, err := f.metrics.open(b.app)
 	if err != nil {
 		return err
@@ -87,8 +90,31 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err != nil {
 		return err
 	}
+	if len(f.roles) > 0 && !f.supervised { // else all warnings have been shown
+		network(g.Network).warn(b.log, bound(g, f.roles)...)
+	}
 	defer f.adapt(part)()
 	return serve(ctx, whole, cluster.Drain(g, defaultDrain), b.log)
+}
+
+// bound returns the endpoints that parts of a graph bind.
+func bound(g *graph.Graph, roles []graph.Role) []string {
+	var all []string
+	for _, r := range roles {
+		if s, ok := g.Stage(r.Name); ok && r.Kind == graph.RoleProxy {
+			for n, pair := range s.Pairs() {
+				if r.Number == 0 || r.Number == n+1 {
+					all = append(all, pair.Upstream.Bind, pair.Downstream.Bind)
+				}
+			}
+		}
+		for _, f := range g.Fronts {
+			if r.Kind == graph.RoleFront && (f.Name == r.Name || len(g.Fronts) == 1) {
+				all = append(all, f.Loopback.Bind, f.Interrupt.Bind)
+			}
+		}
+	}
+	return all
 }
 
 // check refuses flags that have nothing to do with one another.
@@ -223,7 +249,7 @@ func networked(g *graph.Graph) bool {
 // lacksEndpoints reports whether g leaves endpoints out.
 func lacksEndpoints(g *graph.Graph) bool {
 	return slices.ContainsFunc(g.Stages, func(s graph.Stage) bool {
-		return s.Upstream.IsZero() || s.Downstream.IsZero()
+		return slices.ContainsFunc(s.Pairs(), func(p graph.Pair) bool { return p.Upstream.IsZero() || p.Downstream.IsZero() })
 	}) || slices.ContainsFunc(g.Fronts, func(f graph.Front) bool {
 		return f.Loopback.IsZero() || f.Interrupt.IsZero()
 	})
@@ -243,12 +269,12 @@ func withoutEndpoints(g *graph.Graph) *graph.Graph {
 				needed[next] = true
 			}
 		} else {
-			s.Downstream = graph.Endpoint{}
+			*s = without(*s, func(p *graph.Pair) { p.Downstream = graph.Endpoint{} })
 		}
 	}
 	for i := range c.Stages {
 		if s := &c.Stages[i]; !needed[s.Name] {
-			s.Upstream = graph.Endpoint{}
+			*s = without(*s, func(p *graph.Pair) { p.Upstream = graph.Endpoint{} })
 		}
 	}
 	if outside {
@@ -259,4 +285,13 @@ func withoutEndpoints(g *graph.Graph) *graph.Graph {
 		c.Fronts[i].Loopback, c.Fronts[i].Interrupt = graph.Endpoint{}, graph.Endpoint{}
 	}
 	return &c
+}
+
+// without returns a stage less what forget takes from each of its proxies.
+func without(s graph.Stage, forget func(*graph.Pair)) graph.Stage {
+	pairs := s.Pairs()
+	for i := range pairs {
+		forget(&pairs[i])
+	}
+	return s.WithPairs(pairs)
 }

@@ -18,7 +18,26 @@ const (
 	upstreamPort   = 7201
 	downstreamPort = 7202
 	httpPort       = 8002 // of a front that listens at any free port
+	metricsPort    = 9464 // where the graph names none
 )
+
+// metrics returns the port for metrics inside every container: that of the graph
+// unless only root may have it, or something else has it somewhere.
+func (p *plan) metrics() int {
+	_, text, _ := net.SplitHostPort(p.g.Metrics.Listen)
+	port, _ := strconv.Atoi(text)
+	if port < 1024 {
+		port = metricsPort
+	}
+	taken := []int{loopbackPort, interruptPort, upstreamPort, downstreamPort}
+	for i := range p.Fronts {
+		taken = append(taken, listening(p.Fronts[i].Front))
+	}
+	for slices.Contains(taken, port) {
+		port++
+	}
+	return port
+}
 
 // listening returns the port for HTTP inside the container: that of the file
 // unless only root may have it, or it is taken.
@@ -51,32 +70,47 @@ type replica struct {
 }
 
 // rewrite returns the graph as containers have it: endpoints at hosts of their
-// network, fronts by their replicas, and logs to the standard output. proxy
-// returns the host of a stage's proxy.
-func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Graph {
+// network, fronts by their replicas, certificates at one place, logs to the
+// standard output, and metrics where a flag says it, since there are no other
+// parts beside one. host returns the host of a proxy. Whoever is not of the
+// service is kept out of plain endpoints by that network.
+func (p *plan) rewrite(replicas []replica, host func(proxyPart) string) *graph.Graph {
 	g := *p.g
 	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
+	g.Network, g.MTLS = graph.NetworkPrivate, certificates(p.g.MTLS)
+	g.Metrics = graph.Metrics{}
 	for _, r := range replicas {
 		f := *r.of.Front
 		f.Name = r.Name
 		f.Listen = fmt.Sprintf(":%d", listening(&f))
-		f.Loopback = endpoint(r.Host, loopbackPort)
-		f.Interrupt = endpoint(r.Host, interruptPort)
+		f.Loopback = endpoint(f.Loopback, r.Host, loopbackPort)
+		f.Interrupt = endpoint(f.Interrupt, r.Host, interruptPort)
+		f.MTLS.Cert, f.MTLS.Key = "", ""
 		if f.AccessLog != "" {
 			f.AccessLog = "-"
 		}
 		g.Fronts = append(g.Fronts, f)
 	}
 	for i, s := range p.Stages {
-		host := proxy(s)
-		g.Stages[i].Upstream = endpoint(host, upstreamPort)
-		g.Stages[i].Downstream = endpoint(host, downstreamPort)
+		var pairs []graph.Pair
+		for _, proxy := range s.Proxies {
+			at := host(proxy)
+			pairs = append(pairs, graph.Pair{Upstream: endpoint(s.Upstream, at, upstreamPort), Downstream: endpoint(s.Downstream, at, downstreamPort)})
+		}
+		own := g.Stages[i].MTLS
+		g.Stages[i] = g.Stages[i].WithPairs(pairs)
+		g.Stages[i].MTLS = graph.StageMTLS{Proxy: graph.Holder{Names: own.Proxy.Names}, Workers: graph.Holder{Names: own.Workers.Names}}
 	}
 	return &g
 }
 
-func endpoint(host string, port int) graph.Endpoint {
-	return graph.Endpoint{Bind: fmt.Sprintf("tcp://*:%d", port), Connect: fmt.Sprintf("tcp://%s:%d", host, port)}
+// endpoint returns an endpoint for containers in place of another one.
+func endpoint(of graph.Endpoint, host string, port int) graph.Endpoint {
+	scheme := "tcp"
+	if of.Secure() {
+		scheme = "tls+tcp"
+	}
+	return graph.Endpoint{Bind: fmt.Sprintf("%s://*:%d", scheme, port), Connect: fmt.Sprintf("%s://%s:%d", scheme, host, port)}
 }
 
 // replicaName returns the name of the n-th replica of a front.

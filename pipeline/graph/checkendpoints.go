@@ -15,6 +15,7 @@ type socket struct {
 	// machine is the host that others know it by, where that is said apart
 	// from what is bound: two of different machines do not meet.
 	machine string
+	http    bool // clients of the service connect there
 }
 
 func (s *socket) problem(message, hint string) Problem {
@@ -40,15 +41,16 @@ func (c *checker) checkEndpoints() {
 	}
 	for i := range c.g.Stages {
 		s := &c.g.Stages[i]
-		for _, e := range [...]struct {
-			rest string
-			at   Endpoint
-		}{{".upstream", s.Upstream}, {".downstream", s.Downstream}} {
-			b, n := sockets(&s.origin, s.Position, e.rest, e.at)
-			bound, named = append(bound, b...), append(named, n...)
+		for n, pair := range s.Pairs() {
+			for which, e := range [...]Endpoint{pair.Upstream, pair.Downstream} {
+				b, other := sockets(&s.origin, s.Position, s.rest(which, n), e)
+				bound, named = append(bound, b...), append(named, other...)
+			}
 		}
 	}
+	c.checkNetwork(bound)
 	c.compareBound(bound)
+	c.checkMetrics(bound)
 	c.compareNamed(named)
 }
 
@@ -79,7 +81,7 @@ func listening(f *Front) []socket {
 	if host == "" {
 		host = "*"
 	}
-	s := socket{owner: &f.origin, element: f.Position, rest: ".listen", endpointParts: endpointParts{scheme: "tcp", host: host, port: port}}
+	s := socket{owner: &f.origin, element: f.Position, rest: ".listen", http: true, endpointParts: endpointParts{scheme: "tcp", host: host, port: port}}
 	if bind, _ := splitEndpoint(f.Loopback.Bind); bind.anyHost() {
 		connect, _ := splitEndpoint(f.Loopback.Connect)
 		s.machine = strings.ToLower(connect.host)

@@ -14,7 +14,10 @@ type document struct {
 	routes  []Route
 	stages  []Stage
 	limits  Limits
+	metrics Metrics
 	classes []Priority
+	mtls    MTLS
+	network Network
 	at      map[string]Position // of the keys of the file
 	flawed  bool                // something was wrong and has been reported
 }
@@ -35,7 +38,10 @@ func documentKeys() []key[document] {
 			"which requests go to which stage: the first that matches takes the request", readRoutes),
 		noted("stages", named("stage", maxName), "pools of workers by their names, and the edges between them", readStages),
 		noted("limits", ref("limits"), "bounds on every job", readLimits),
+		noted("metrics", ref("metrics"), "where processes serve what they measure", readMetrics),
 		noted("priorities", classes(), "classes of jobs by their names, and the shares of turns that they get while all wait", readPriorities),
+		noted("mtls", ref("mtls"), "certificates of the parts, for tls+tcp endpoints", readMTLS),
+		noted("network", networkKinds().schema, "private: plain tcp endpoints may be bound beyond this machine, since only parts of the graph get there; otherwise that is a warning", readNetwork),
 	}
 }
 
@@ -96,6 +102,11 @@ func readRoutes(c cursor, d *document) bool {
 func readLimits(c cursor, d *document) bool {
 	d.limits = Limits{Position: c.at}
 	return readKeys(c.element(&d.limits.origin), limitsKeys(), &d.limits)
+}
+
+func readMetrics(c cursor, d *document) bool {
+	d.metrics = Metrics{Position: c.at}
+	return readKeys(c.element(&d.metrics.origin), metricsKeys(), &d.metrics)
 }
 
 // maxWeight and maxClasses bound the priority classes: a class's index travels

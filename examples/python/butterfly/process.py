@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, Optional
 
 import zmq
 
+from .claims import Claims
 from .job import Interrupted, Job
 from .parts import Parts
 from .result import Fail, Forward, Reply, Result, Streamed, reply
@@ -25,13 +26,14 @@ class Process:
 
     def __init__(self, handler: Handler, at: Endpoints) -> None:
         """Raises ValueError for an endpoint that cannot be one."""
-        self.handler, self.stage = handler, at.stage
+        self.handler, self.stage, self.spool = handler, at.stage, at.spool
         self.stopping = False
         # One I/O thread, so that what is sent first leaves first.
         self.context = zmq.Context(1)
         self.link = Link(self.context, at.upstream)
         self.outlets = Outlets(self.context, at, self.link.instance)
         self.interrupts = Interrupts(self.context, at.interrupts, self.link.instance)
+        self.claims = Claims(at, self.link.instance)
         self.parts: Optional[Parts] = None  # of the answer that is being sent
         self.woken, self.waker = socket.socketpair()
 
@@ -48,10 +50,12 @@ class Process:
         poller = zmq.Poller()
         for source in (self.link.socket, self.link.events, self.interrupts.socket, self.woken):
             poller.register(source, zmq.POLLIN)
+        self.claims.start()
         try:
             while not (self.stopping and self.link.left()):
                 self._turn(dict(poller.poll(100 if self.stopping else None)))
         finally:
+            self.claims.stop()
             self.context.destroy()  # once all outcomes have left, or LINGER is over
 
     def _stop(self, number: int, _: object) -> None:
@@ -81,11 +85,14 @@ class Process:
             logging.error("job refused", extra={"err": e})
             self.link.finish(self.link.done, self.link.beat)
             return
-        job = Job(message[1:], info, self.stage)
+        job = Job(message[1:], info, self.stage, self.spool)
         job.beat, job.left = self.link.beat, lambda: self.interrupts.named(info.key)
+        self.claims.job = info
         self.interrupts.hear()
         if not job.left():
-            self._do(job)
+            with job.body:
+                self._do(job)
+        self.claims.job = None
         self.link.finish(info.key, job.beat)
 
     def _do(self, job: Job) -> None:
