@@ -9,7 +9,7 @@ import (
 // send fills in the answer, with what the front adds to it. The error is that of
 // an answer that cannot travel, in whose place a plain 500 was put.
 func (x *exchange) send(r *httptext.Response) error {
-	return x.dress(r).WriteTo(&x.ctx.Response, x.head)
+	return x.compress(x.dress(r)).WriteTo(&x.ctx.Response, x.head)
 }
 
 // dress returns r with what the front adds to every answer. r itself stays as

@@ -20,8 +20,20 @@ func edge(c *httpfront.Config, f *graph.Front, routes []graph.Route) (err error)
 	c.Forwarded = forwarded(f)
 	c.RequestIDHeader = f.RequestIDHeader
 	c.RequestIDFromAll = f.RequestIDFrom == graph.RequestIDFromEveryone
+	c.Compression = compression(&f.Compress)
 	c.CORS, err = corsPolicy(&f.CORS)
 	return err
+}
+
+func compression(c *graph.Compress) *httpfront.Compression {
+	if c.IsZero() {
+		return nil
+	}
+	to := &httpfront.Compression{MinSize: int(c.MinSize), Types: c.Types}
+	for _, e := range c.Encodings {
+		to.Encodings = append(to.Encodings, string(e))
+	}
+	return to
 }
 
 // corsPolicy is nil where the graph says nothing.

@@ -41,6 +41,8 @@ func edgeKeys() []key[Front] {
 			"whose ids are taken over: those of trusted_proxies, or of everyone"),
 		field("cors", mappingOf("cors", corsKeys), func(f *Front) *CORS { return &f.CORS }, "",
 			"which pages of other origins may read answers; absent: nothing is said of it"),
+		field("compress", compressing(), func(f *Front) *Compress { return &f.Compress }, "",
+			"which answers are compressed for clients that take it; absent: none"),
 	}
 }
 
@@ -111,6 +113,7 @@ func (m mapping) edge(f *Front) {
 	m.text("request_id_header", f.RequestIDHeader)
 	m.text("request_id_from", string(f.RequestIDFrom))
 	m.cors(&f.CORS)
+	m.compress(&f.Compress)
 }
 
 func (m mapping) prefixes(key string, all []netip.Prefix) {

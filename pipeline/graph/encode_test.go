@@ -25,6 +25,7 @@ func full() *graph.Graph {
 				ClientCA: "1", ClientAuth: graph.ClientAuthOptional, MinVersion: graph.TLS13},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Forwarded: graph.ForwardedRFC7239,
 			RequestIDHeader: "X-Trace", RequestIDFrom: graph.RequestIDFromEveryone, CORS: cors,
+			Compress:  graph.Compress{Encodings: []graph.Encoding{graph.Gzip, graph.Zstd}, MinSize: 300, Types: []string{"text/*"}},
 			Loopback:  graph.Endpoint{Bind: "tcp://*:7101", Connect: "tcp://east:7101"},
 			Interrupt: graph.Endpoint{Bind: "ipc:///run/x/${int}", Connect: "ipc:///run/x/${int}"},
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,

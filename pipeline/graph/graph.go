@@ -57,6 +57,8 @@ type Front struct {
 	RequestIDFrom   RequestIDFrom
 	// CORS is for requests of routes without one of their own.
 	CORS CORS
+	// Compress is how answers are compressed.
+	Compress Compress
 	// Loopback is where answers come in, Interrupt where workers and proxies
 	// hear of clients that left.
 	Loopback, Interrupt Endpoint

@@ -26,6 +26,7 @@ func Schema() []byte {
 			"spool":       object(spoolKeys()),
 			"certificate": object(certificateKeys()),
 			"cors":        object(corsKeys()),
+			"compress":    object(compressKeys()),
 			"endpoint":    object(endpointKeys()),
 			"route":       object(routeKeys()).with(routeRules()),
 			"stage":       object(stageKeys()).with(stageRules()),
