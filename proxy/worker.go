@@ -120,6 +120,13 @@ func (w *worker) join(b *Balancer, kind Kind, number uint16) *place {
 	return p
 }
 
+// any reports whether the worker has a place that has not been withdrawn.
+func (w *worker) any() bool {
+	found := false
+	w.all(func(*place) { found = true })
+	return found
+}
+
 // all calls f for every place.
 func (w *worker) all(f func(*place)) {
 	if w.prime != nil {
