@@ -85,6 +85,12 @@ func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) (gi
 		w.places = append(w.places, nil)
 	}
 	at := &w.places[beat.Slot]
+	if beat.Begun {
+		if *at != nil {
+			b.Begun((*at).slot, beat.Done)
+		}
+		return nil
+	}
 	if *at != nil && beat.GivenUp {
 		givenUp = b.GivenUp((*at).slot, beat.Done)
 	}
