@@ -23,6 +23,9 @@ type exchange struct {
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
 
+	client uint32 // by which the stages tell the client from others
+	lane   *Lane  // that it is in; nil: none
+
 	parsed  bool            // the head is a good one
 	unread  bool            // nobody knows what follows on the connection
 	coming  httptext.Coming // the body that has not been read
@@ -44,6 +47,7 @@ func (f *Front) handle(ctx *fasthttp.RequestCtx) {
 func (x *exchange) end() {
 	if p := recover(); p != nil {
 		x.conn.settled()
+		x.leave(dropped)
 		x.front.log.Error("request handling panicked", "request_id", x.id(), "panic", p, "stack", string(debug.Stack()))
 		x.ctx.Response.Reset()
 		x.refuse(&internalError{p})
@@ -158,8 +162,16 @@ func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending,
 	if timeout > 0 {
 		ask.Deadline = ask.Now.Add(timeout)
 	}
+	x.client = x.clientOf(route)
+	if route.Lane != nil {
+		if err := route.Lane.enter(x.client, ask.Now, ask.Deadline); err != nil {
+			return nil, err
+		}
+		x.lane = route.Lane
+	}
 	p, err := x.front.cfg.Table.Open(ask)
 	if err != nil {
+		x.leave(dropped)
 		if gauge, ok := route.Stage.(loopback.Gauge); ok && errors.Is(err, loopback.ErrFull) {
 			err = &pendingError{err, gauge.Wait()}
 		}
@@ -176,7 +188,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	info := p.Info()
 	info.Version = uint8(req.Minor)
 	info.KeepAlive, info.Close = req.Connection()
-	info.Client = x.client(route)
+	info.Client = x.client
 	info.Priority = route.Priority
 	if x.head {
 		info.Flags |= wire.Head
@@ -191,10 +203,26 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
+	switch {
+	case err == nil && answer.Info.Code != fasthttp.StatusServiceUnavailable:
+		x.leave(answered)
+	case errors.Is(err, loopback.ErrDeadline):
+		x.leave(expired)
+	default:
+		x.leave(dropped)
+	}
 	if p.Stream() == nil {
 		x.conn.settled()
 	}
 	return answer, err
+}
+
+// leave lets the request out of its lane, if it is in one.
+func (x *exchange) leave(how outcome) {
+	if x.lane != nil {
+		x.lane.leave(x.client, how, time.Now())
+		x.lane = nil
+	}
 }
 
 // refused logs jobs that a stage does not take, once a second: that happens under

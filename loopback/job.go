@@ -46,6 +46,8 @@ type Gauge interface {
 	// have got workers, by what it was measured to do; 0 where that is not known.
 	// It does not block.
 	Wait() time.Duration
+	// Backlogged reports whether jobs wait there while no worker is idle.
+	Backlogged() bool
 }
 
 // Answerer takes answers. Implementations are safe for concurrent use.

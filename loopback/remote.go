@@ -22,6 +22,7 @@ type Remote struct {
 	leads []Losable        // where its jobs may come to
 
 	draining atomic.Bool  // what the last status said; it ends before up is set
+	backlog  atomic.Bool  // likewise: jobs wait, and no slot is idle
 	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 
 	mu     sync.Mutex // guards the fields below, and changes of up
@@ -228,6 +229,7 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.up.Store(false)
 	r.state = RemoteState{}
 	r.full.Store(0)
+	r.backlog.Store(false)
 	r.mu.Unlock()
 	if r.table != nil {
 		r.table.StageLost(r, time.Now())
@@ -251,6 +253,7 @@ func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 		r.prime = s.Prime
 		r.draining.Store(s.Draining || s.Closing)
 		r.full.Store(fullUntil(&s, r.state.Told))
+		r.backlog.Store(s.Slots > 0 && s.Idle == 0 && s.Queued > 0)
 		if s.Closing {
 			r.up.Store(false)
 			p.Finish()
@@ -272,6 +275,9 @@ func fullUntil(s *wire.Status, now time.Time) int64 {
 	}
 	return now.Add(min(s.Wait/2, trustFull)).UnixNano()
 }
+
+// Backlogged implements Gauge: it is what the last status said.
+func (r *Remote) Backlogged() bool { return r.backlog.Load() }
 
 // Wait implements Gauge.
 func (r *Remote) Wait() time.Duration {

@@ -223,6 +223,13 @@ func (l *Local) Status() wire.Status {
 	return s
 }
 
+// Backlogged implements loopback.Gauge.
+func (l *Local) Backlogged() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.balancer.Backlogged()
+}
+
 // Wait implements loopback.Gauge.
 func (l *Local) Wait() time.Duration {
 	l.mu.Lock()

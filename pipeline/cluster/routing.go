@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
@@ -27,6 +28,7 @@ type routed struct {
 // whether prime_server's workers may serve it now.
 func newRouting(g *graph.Graph, stage func(name string) (loopback.Stage, func() bool)) *routing {
 	r := &routing{router: graph.NewRouter(g)}
+	lanes := make(map[laneKey]*httpfront.Lane)
 	for i := range g.Routes {
 		route := &g.Routes[i]
 		to, compat := stage(route.Stage)
@@ -38,12 +40,40 @@ func newRouting(g *graph.Graph, stage func(name string) (loopback.Stage, func() 
 				Priority: g.Class(route.Priority),
 
 				ClientHeader: route.ClientHeader,
+				Lane:         laneOf(g, route, stage, lanes),
 			},
 			compat: compat,
 		})
 		r.fields = r.fields || route.Host != "" || len(route.Header) > 0
 	}
 	return r
+}
+
+// laneKey says which requests share a lane: those that enter by the same stage,
+// in the same class.
+type laneKey struct {
+	stage string
+	class uint8
+}
+
+// laneOf returns the lane of a route whose stage admits by deadline, from lanes or
+// made; nil for others.
+func laneOf(g *graph.Graph, route *graph.Route, stage func(string) (loopback.Stage, func() bool), lanes map[laneKey]*httpfront.Lane) *httpfront.Lane {
+	key := laneKey{route.Stage, g.Class(route.Priority)}
+	if st, _ := g.Stage(key.stage); st == nil || st.Admission != graph.AdmitDeadline || lanes[key] != nil {
+		return lanes[key]
+	}
+	var way []loopback.Gauge
+	for _, name := range append(behind(g, key.stage), key.stage) {
+		at, _ := stage(name)
+		if gauge, ok := at.(loopback.Gauge); ok {
+			way = append(way, gauge)
+		}
+	}
+	lanes[key] = httpfront.NewLane(func() bool {
+		return slices.ContainsFunc(way, loopback.Gauge.Backlogged)
+	})
+	return lanes[key]
 }
 
 var repeats = map[graph.Repeat]httpfront.Repeat{
