@@ -17,7 +17,7 @@ import (
 //
 // It is safe for concurrent use.
 type Lane struct {
-	busy func() bool
+	busy func() (slots int, backlogged bool)
 
 	mu       sync.Mutex // guards the fields below
 	open     int
@@ -40,10 +40,12 @@ const (
 	mostStrain  = 10
 )
 
-// NewLane returns a Lane without requests. busy reports whether jobs wait at some
-// stage of its way while no worker is idle there: only then something is measured
-// or refused. It is called with a lock held, and must not block.
-func NewLane(busy func() bool) *Lane {
+// NewLane returns a Lane without requests. busy reports how many jobs the stages on
+// its way do at a time, and whether more wait at one of them while no worker is
+// idle there: only then something is measured or refused, and as many requests as
+// there are slots are always let in. It is called with a lock held, and must not
+// block.
+func NewLane(busy func() (slots int, backlogged bool)) *Lane {
 	return &Lane{busy: busy, clients: make(map[uint32]int), strain: leastStrain}
 }
 
@@ -64,7 +66,7 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) error {
 	mine := l.clients[client]
 	if !deadline.IsZero() {
 		wait := float64(1+l.rounds.UpTo(mine+1)) * float64(l.interval()) * l.strain
-		if wait > float64(deadline.Sub(now)) && l.busy() {
+		if wait > float64(deadline.Sub(now)) && l.full() {
 			return &lateError{time.Duration(l.open) * l.interval()}
 		}
 	}
@@ -72,6 +74,13 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) error {
 	l.clients[client] = mine + 1
 	l.rounds.Add(mine+1, 1)
 	return nil
+}
+
+// full reports whether the workers have enough to do, whatever was measured. The
+// caller holds the lock.
+func (l *Lane) full() bool {
+	slots, backlogged := l.busy()
+	return backlogged && l.open >= slots
 }
 
 // leave lets a request out.
@@ -86,7 +95,7 @@ func (l *Lane) leave(client uint32, how outcome, now time.Time) {
 	} else {
 		l.clients[client] = mine - 1
 	}
-	busy := l.busy()
+	_, busy := l.busy()
 	switch {
 	case how == answered:
 		l.answered++

@@ -35,7 +35,7 @@ const cores = 2
 func newCarousel(admits bool, cost func() time.Duration) *carousel {
 	c := &carousel{now: time.Unix(1_700_000_000, 0), cost: cost}
 	if admits {
-		c.lane = NewLane(func() bool { return len(c.jobs) > cores })
+		c.lane = NewLane(func() (int, bool) { return cores, len(c.jobs) > cores })
 	}
 	c.count()
 	return c
@@ -165,7 +165,7 @@ func TestALaneLetsABurstIn(t *testing.T) {
 
 // At first no request is answered at all: that deadlines pass is known, too.
 func TestALaneFindsOutByDeadlines(t *testing.T) {
-	l := NewLane(func() bool { return true })
+	l := NewLane(func() (int, bool) { return 1, true })
 	now := time.Unix(1_700_000_000, 0)
 	enter := func(client uint32) error { return l.enter(client, now, now.Add(time.Second)) }
 	for range 100 {
@@ -175,11 +175,15 @@ func TestALaneFindsOutByDeadlines(t *testing.T) {
 		now = now.Add(time.Second)
 		l.leave(1, expired, now)
 	}
+	for range 95 {
+		l.leave(1, dropped, now)
+	}
+	require.NoError(t, enter(1), "the workers are to have enough to do")
 	var e *lateError
 	require.ErrorAs(t, enter(1), &e)
 	require.Positive(t, e.RetryAfter())
 	require.NoError(t, l.enter(1, now, time.Time{}), "it has for ever")
-	for range 96 {
+	for range 2 {
 		l.leave(1, dropped, now)
 	}
 	assert.Zero(t, l.open)

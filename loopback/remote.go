@@ -23,6 +23,7 @@ type Remote struct {
 
 	draining atomic.Bool  // what the last status said; it ends before up is set
 	backlog  atomic.Bool  // likewise: jobs wait, and no slot is idle
+	slots    atomic.Uint32
 	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 
 	mu     sync.Mutex // guards the fields below, and changes of up
@@ -253,6 +254,7 @@ func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 		r.prime = s.Prime
 		r.draining.Store(s.Draining || s.Closing)
 		r.full.Store(fullUntil(&s, r.state.Told))
+		r.slots.Store(s.Slots)
 		r.backlog.Store(s.Slots > 0 && s.Idle == 0 && s.Queued > 0)
 		if s.Closing {
 			r.up.Store(false)
@@ -276,8 +278,10 @@ func fullUntil(s *wire.Status, now time.Time) int64 {
 	return now.Add(min(s.Wait/2, trustFull)).UnixNano()
 }
 
-// Backlogged implements Gauge: it is what the last status said.
-func (r *Remote) Backlogged() bool { return r.backlog.Load() }
+// Busy implements Gauge: it is what the last status said.
+func (r *Remote) Busy() (slots int, backlogged bool) {
+	return int(r.slots.Load()), r.backlog.Load()
+}
 
 // Wait implements Gauge.
 func (r *Remote) Wait() time.Duration {

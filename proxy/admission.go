@@ -74,9 +74,9 @@ func (b *Balancer) hopeless(e *entry, now time.Time) bool {
 		now.Add(b.pace.Service()).UnixMicro() > e.deadline-b.queue.skew
 }
 
-// Backlogged reports whether jobs wait while no slot is idle.
-func (b *Balancer) Backlogged() bool {
-	return b.heard > 0 && b.idle.first == nil && b.queue.first != nil
+// Busy returns how many slots there are, and whether jobs wait while none is idle.
+func (b *Balancer) Busy() (slots int, backlogged bool) {
+	return b.heard, b.heard > 0 && b.idle.first == nil && b.queue.first != nil
 }
 
 // Wait returns how long it takes until all that waits now has got slots; 0

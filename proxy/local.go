@@ -223,11 +223,11 @@ func (l *Local) Status() wire.Status {
 	return s
 }
 
-// Backlogged implements loopback.Gauge.
-func (l *Local) Backlogged() bool {
+// Busy implements loopback.Gauge.
+func (l *Local) Busy() (slots int, backlogged bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.balancer.Backlogged()
+	return l.balancer.Busy()
 }
 
 // Wait implements loopback.Gauge.

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
@@ -70,8 +69,12 @@ func laneOf(g *graph.Graph, route *graph.Route, stage func(string) (loopback.Sta
 			way = append(way, gauge)
 		}
 	}
-	lanes[key] = httpfront.NewLane(func() bool {
-		return slices.ContainsFunc(way, loopback.Gauge.Backlogged)
+	lanes[key] = httpfront.NewLane(func() (slots int, backlogged bool) {
+		for _, stage := range way {
+			n, busy := stage.Busy()
+			slots, backlogged = slots+n, backlogged || busy
+		}
+		return slots, backlogged
 	})
 	return lanes[key]
 }
