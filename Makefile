@@ -5,11 +5,12 @@ GO       ?= go
 FUZZTIME ?= 30s
 SEEDS    ?= 10000
 CHAOS_TIME ?= 2m
+SOAK_ROUNDS ?= 3
 SEED     ?= 0
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz sim chaos bench cross ci
+.PHONY: help build test race lint fuzz sim chaos soak bench cross ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ sim: ## run the simulation of a stage in SEEDS (10000) worlds
 
 chaos: ## kill, stop and cut off the parts of a service for CHAOS_TIME (2m) over ipc and tcp; SEED replays
 	$(GO) run ./bench/chaos --time $(CHAOS_TIME) --seed $(SEED)
+
+soak: ## load a service in waves, SOAK_ROUNDS (3) times all, and want its processes idle again after each
+	$(GO) run ./bench/soak --rounds $(SOAK_ROUNDS) --seed $(SEED)
 
 bench: ## run the benchmarks; bench/README.md says how to compare whole servers
 	$(GO) test -run '^$$' -bench . -benchmem ./...

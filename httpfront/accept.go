@@ -109,30 +109,34 @@ func turnAway(nc net.Conn, why error, timeout time.Duration) {
 
 // A closing server that has not read all that the client sent causes a reset,
 // which destroys the answer before the client has read it. It lingers instead
-// (RFC 9112, section 9.6): reads on, for a while.
+// (RFC 9112, section 9.6): reads on, for a while, which is shorter when it is in
+// a hurry. Most clients end their side when they see that we have ended ours.
 const (
 	lingerTotal = 5 * time.Second
 	lingerPause = time.Second // with nothing from the client
+	hurryTotal  = time.Second
+	hurryPause  = 100 * time.Millisecond
 )
 
 // linger ends our side of the connection and reads until the client ends its
-// own, gives up, or stop says so.
-func linger(nc net.Conn, stop func() bool) {
+// own, or gives up.
+func linger(nc net.Conn, hurried func() bool) {
 	half, ok := nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	end := time.Now().Add(lingerTotal)
-	var buf [4096]byte
-	for now := time.Now(); now.Before(end) && !stop(); now = time.Now() {
-		pause := now.Add(lingerPause)
-		if pause.After(end) {
-			pause = end
+	began := time.Now()
+	buf := make([]byte, 4096)
+	for {
+		end, pause := began.Add(lingerTotal), lingerPause
+		if hurried() {
+			end, pause = began.Add(hurryTotal), hurryPause
 		}
-		if nc.SetReadDeadline(pause) != nil {
+		now := time.Now()
+		if !now.Before(end) || nc.SetReadDeadline(now.Add(min(pause, end.Sub(now)))) != nil {
 			return
 		}
-		if _, err := nc.Read(buf[:]); err != nil {
+		if _, err := nc.Read(buf); err != nil {
 			return
 		}
 	}

@@ -35,12 +35,11 @@ func newAccessLog(to io.Writer, log *slog.Logger) *accessLog {
 }
 
 // note adds the line of an exchange whose answer is ready, or has left if it was
-// a stream: in common log format with the bytes of the body, then microseconds
+// a stream, at now: in common log format with the bytes of the body, then microseconds
 // and the request's id.
 //
 //	127.0.0.1 - - [02/Jan/2006:15:04:05 +0000] "GET / HTTP/1.1" 200 2 153 id
-func (a *accessLog) note(x *exchange, bytes int) {
-	now := time.Now()
+func (a *accessLog) note(x *exchange, now time.Time, bytes int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.buf) >= accessMax {

@@ -39,6 +39,10 @@ func BenchmarkFront(b *testing.B) { benchmarkFront(b, Config{}) }
 
 func BenchmarkFrontWithAccessLog(b *testing.B) { benchmarkFront(b, Config{AccessLog: io.Discard}) }
 
+func BenchmarkFrontWithMetrics(b *testing.B) {
+	benchmarkFront(b, Config{Own: new(Served), Served: new(Served)})
+}
+
 func benchmarkFront(b *testing.B, cfg Config) {
 	r := start(b, cfg, three)
 	load(b, r.Addr().String())

@@ -140,6 +140,11 @@ type Config struct {
 	// likes. A Route may have its own.
 	ClientHeader string
 
+	// Served counts the answers to requests that go to Stage; Own those that the
+	// front makes before it has a route: health, what is malformed or has none.
+	// nil: they are not counted.
+	Served, Own *Served
+
 	// AccessLog gets a line for each answer, a second later at most; nil is
 	// none. A writer that is too slow loses lines, which is said in the log.
 	AccessLog io.Writer
@@ -165,6 +170,8 @@ type Route struct {
 	Lane *Lane
 	// Compat is what Config.Compat reports, for this request.
 	Compat bool
+	// Served counts the answer; nil: nobody does.
+	Served *Served
 }
 
 // Repeat says whether a job may run twice.

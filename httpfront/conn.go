@@ -152,7 +152,9 @@ func (c *conn) cutWrite() {
 
 // Close implements net.Conn: fasthttp calls it once, when it has served.
 func (c *conn) Close() error {
-	if c.lingers && !c.mute {
+	// An idle connection of a front that drains may have been answered a moment
+	// ago, and its client may be sending the next request.
+	if (c.lingers || c.front.draining.Load()) && !c.mute {
 		c.mu.Lock()
 		c.idle = true // for drain
 		c.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -239,5 +240,34 @@ func TestNoConnectionIsLostByDraining(t *testing.T) {
 			require.NoError(t, c.Close())
 		}
 		require.NoError(t, wait(t, shut))
+	}
+}
+
+// A last answer arrives whole although its client has sent more: a connection
+// that is closed over unread bytes is reset, which destroys what is on its way.
+func TestALastAnswerArrivesWholeBeforeUnreadRequests(t *testing.T) {
+	long := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB: more than sockets hold
+	for name, cfg := range map[string]Config{"the front drains": {}, "requests are bounded": {MaxRequestsPerConn: 1}} {
+		t.Run(name, func(t *testing.T) {
+			jobs := make(chan *loopback.Job, 1)
+			r := start(t, cfg, hold(jobs))
+			c := r.dial()
+			c.send(get("/long") + strings.Repeat(get("/never"), 2000))
+			j := wait(t, jobs)
+			shut := make(chan error, 1)
+			if name == "the front drains" {
+				go func() { shut <- r.Shutdown(context.Background()) }()
+				require.Eventually(t, r.draining.Load, soon, time.Millisecond)
+			}
+			r.reply(j, httptext.NewText(200, long))
+			c.send(strings.Repeat(get("/never"), 100)) // and goes on sending
+			resp := c.read("GET")
+			require.Equal(t, len(long), len(resp.body))
+			require.True(t, resp.Close)
+			c.closed()
+			if name == "the front drains" {
+				require.NoError(t, wait(t, shut))
+			}
+		})
 	}
 }

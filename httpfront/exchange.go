@@ -22,6 +22,7 @@ type exchange struct {
 	head  bool
 	began time.Time // zero: the request could not be read
 	key   wire.Key  // of the pending request, once there is one
+	to    *Served   // counts the answer; nil: nobody does
 
 	client uint32 // by which the stages tell the client from others
 	lane   *Lane  // that it is in; nil: none
@@ -36,7 +37,10 @@ type exchange struct {
 
 // handle is fasthttp's handler.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
-	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(), unread: true}
+	x := exchange{
+		front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(),
+		to: f.cfg.Own, unread: true,
+	}
 	defer x.end()
 	if err := x.serve(); err != nil {
 		x.refuse(err)
@@ -55,11 +59,11 @@ func (x *exchange) end() {
 	if x.unread || !x.skip() {
 		x.hurry()
 	}
-	if x.front.draining.Load() {
-		x.ctx.SetConnectionClose()
+	if x.front.draining.Load() || x.conn.asked == uint64(x.front.cfg.MaxRequestsPerConn) {
+		x.hurry()
 	}
-	if x.front.access != nil && !x.streams {
-		x.front.access.note(x, len(x.ctx.Response.Body()))
+	if !x.streams {
+		x.note(len(x.ctx.Response.Body()))
 	}
 }
 
@@ -101,6 +105,9 @@ func (x *exchange) choose(req *httptext.Request) (Route, error) {
 		return Route{}, errTarget
 	}
 	route, err := x.route(req)
+	if err == nil {
+		x.to = route.Served
+	}
 	if err == nil && route.Compat && req.Method == "PATCH" { // it aborts prime_server's workers
 		err = errMethod
 	}
@@ -142,7 +149,7 @@ func implemented(method string) bool {
 
 func (x *exchange) route(req *httptext.Request) (Route, error) {
 	if x.front.cfg.Route == nil {
-		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat()}, nil
+		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat(), Served: x.front.cfg.Served}, nil
 	}
 	route, err := x.front.cfg.Route(req)
 	if err != nil && !errors.As(err, new(*StatusError)) {
@@ -230,10 +237,12 @@ func (x *exchange) leave(how outcome) {
 type refused struct {
 	often rate.Sometimes
 	jobs  atomic.Uint64 // since the last line
+	all   atomic.Uint64
 }
 
 func (r *refused) log(x *exchange, err error) {
 	r.jobs.Add(1)
+	r.all.Add(1)
 	r.often.Do(func() {
 		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
 	})

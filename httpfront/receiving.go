@@ -17,6 +17,7 @@ const uncounted = 32 << 10
 type receiving struct {
 	limit int64
 	bytes atomic.Int64
+	full  atomic.Uint64 // how often there was no room
 }
 
 // errReceiving says that there is no room for more of a body.
@@ -25,6 +26,7 @@ var errReceiving = fmt.Errorf("httpfront: too many bytes are being received: %w"
 func (r *receiving) take(n int64) error {
 	if r.bytes.Add(n) > r.limit {
 		r.bytes.Add(-n)
+		r.full.Add(1)
 		return errReceiving
 	}
 	return nil

@@ -34,13 +34,11 @@ func (x *exchange) hurry() {
 // refuse is fasthttp's ErrorHandler, for requests that could not be read. They
 // are reset: nothing but the error is known of them.
 func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
-	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn)}
+	x := exchange{front: f, ctx: ctx, conn: ctx.Conn().(*conn), to: f.cfg.Own}
 	x.refuse(err)
 	ctx.Response.SkipBody = x.conn.asksHead
 	x.conn.lingers = true
-	if f.access != nil {
-		f.access.note(&x, len(ctx.Response.Body()))
-	}
+	x.note(len(ctx.Response.Body()))
 }
 
 // headerReceived makes fasthttp leave the body, and the leave to send it, to the

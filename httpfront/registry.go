@@ -16,6 +16,8 @@ type registry struct {
 	open    map[uint64]*conn
 	clients map[netip.Addr]int // open connections of each
 	last    uint64
+	crowded uint64 // refused over limit
+	greedy  uint64 // refused over perClient
 
 	serving sync.WaitGroup // one for each goroutine that serves a connection
 }
@@ -33,10 +35,12 @@ func (r *registry) add(c *conn) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.open) >= r.limit {
+		r.crowded++
 		return errConns
 	}
 	if c.who.IsValid() {
 		if r.clients[c.who] >= r.perClient {
+			r.greedy++
 			return errClient
 		}
 		r.clients[c.who]++

@@ -166,9 +166,7 @@ func (s *parts) Close() error {
 	s.conn.settled()
 	s.pending.Release()
 	s.pending = nil
-	if s.front.access != nil {
-		s.front.access.note(&s.exchange, s.sent)
-	}
+	s.note(s.sent)
 	return nil
 }
 

@@ -15,6 +15,7 @@ type unsent struct {
 	mu     sync.Mutex // guards the fields below
 	bytes  int64
 	oldest list.List // of *writing, the oldest first
+	cut    uint64    // answers so far
 }
 
 // small is the size up to which answers are not counted.
@@ -38,6 +39,7 @@ func (u *unsent) begin(c *conn, n int) *writing {
 	for u.bytes > u.limit && u.oldest.Front() != w.place {
 		oldest := u.oldest.Front().Value.(*writing)
 		u.remove(oldest)
+		u.cut++
 		oldest.conn.cutWrite()
 	}
 	return w

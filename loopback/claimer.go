@@ -16,6 +16,7 @@ import (
 type Claimer struct {
 	to   *Sender
 	held func(front uint64, add func(wire.Key))
+	here *Attendance // nil: nobody notices that fronts have gone
 	busy atomic.Bool // a window may be open: spares the lock where jobs arrive
 
 	mu    sync.Mutex // guards calls
@@ -32,6 +33,9 @@ func NewClaimer(to *Sender, held func(front uint64, add func(wire.Key))) *Claime
 	to.claims = c
 	return c
 }
+
+// Attend has a notice fronts that have gone. Call it before anything runs.
+func (c *Claimer) Attend(a *Attendance) { c.here = a }
 
 // RollCall answers a front's roll call.
 func (c *Claimer) RollCall(r wire.RollCall) {

@@ -21,8 +21,8 @@ type Remote struct {
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 	leads []Losable        // where its jobs may come to
 
-	draining atomic.Bool  // what the last status said; it ends before up is set
-	backlog  atomic.Bool  // likewise: jobs wait, and no slot is idle
+	draining atomic.Bool // what the last status said; it ends before up is set
+	backlog  atomic.Bool // likewise: jobs wait, and no slot is idle
 	slots    atomic.Uint32
 	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 

@@ -136,8 +136,11 @@ func (s *Sender) Watch(i *wire.Info, lost func()) (end func()) {
 func (l *frontLink) PeerUp(p *transport.Peer) {
 	l.instance.Store(p.Instance())
 	l.up.Store(true)
-	if c := l.sender.claims; c != nil && p.Instance() != 0 {
-		c.connected(p.Instance())
+	if c := l.sender.claims; c != nil {
+		c.here.up("loopback "+l.endpoint, p.Instance())
+		if p.Instance() != 0 {
+			c.connected(p.Instance())
+		}
 	}
 }
 
@@ -164,6 +167,9 @@ func (l *frontLink) Receive(*transport.Peer, []transport.Message) {}
 // front that is away for a moment wait for it.
 func (l *frontLink) PeerDown(*transport.Peer, error) {
 	l.up.Store(false)
+	if c := l.sender.claims; c != nil {
+		c.here.down("loopback " + l.endpoint)
+	}
 	l.mu.Lock()
 	watches := slices.Collect(maps.Keys(l.watches))
 	l.mu.Unlock()

@@ -60,10 +60,18 @@ func (s *Subscriber) Run(ctx context.Context) error {
 }
 
 // PeerUp implements transport.Handler.
-func (s *Subscriber) PeerUp(*transport.Peer) {}
+func (s *Subscriber) PeerUp(p *transport.Peer) {
+	if s.claims != nil {
+		s.claims.here.up("interrupt "+p.Remote(), p.Instance())
+	}
+}
 
 // PeerDown implements transport.Handler.
-func (s *Subscriber) PeerDown(*transport.Peer, error) {}
+func (s *Subscriber) PeerDown(p *transport.Peer, _ error) {
+	if s.claims != nil {
+		s.claims.here.down("interrupt " + p.Remote())
+	}
+}
 
 // Receive implements transport.Handler.
 func (s *Subscriber) Receive(p *transport.Peer, batch []transport.Message) {

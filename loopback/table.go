@@ -78,6 +78,8 @@ type Stats struct {
 	Abandoned uint64 // by their client
 	Failed    uint64 // not submitted, stopped hard, or streams that their senders did not end well
 	Refused   uint64 // over a bound, or draining
+	Crowded   uint64 // of those, over MaxPending
+	Heavy     uint64 // of those, over MaxPendingBytes
 	Late      uint64 // answers, and parts, for requests no longer open, or never opened here, or answered by a stream of another sender
 	Retried   uint64 // jobs submitted again after they got lost
 }
@@ -193,8 +195,10 @@ func (t *Table) admit(bytes int64) error {
 	case t.draining:
 		return ErrDraining
 	case len(t.open) >= t.cfg.MaxPending:
+		t.stats.Crowded++
 		return &FullError{"requests", int64(t.cfg.MaxPending)}
 	case t.bytes+bytes > t.cfg.MaxPendingBytes:
+		t.stats.Heavy++
 		return &FullError{"bytes", t.cfg.MaxPendingBytes}
 	}
 	return nil
@@ -417,6 +421,13 @@ func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.open)
+}
+
+// Load returns the number of open requests, and the bytes that they count for.
+func (t *Table) Load() (requests int, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open), t.bytes
 }
 
 // Stats returns the counters.

@@ -134,7 +134,7 @@ func TestBounds(t *testing.T) {
 	second.Abandon(loopback.ErrGone)
 	third.Abandon(loopback.ErrGone)
 	assert.Zero(t, table.Len())
-	assert.Equal(t, loopback.Stats{Opened: 3, Failed: 1, Abandoned: 2, Refused: 2}, table.Stats())
+	assert.Equal(t, loopback.Stats{Opened: 3, Failed: 1, Abandoned: 2, Refused: 2, Crowded: 1, Heavy: 1}, table.Stats())
 }
 
 func TestDeadlinesExpireInOrder(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -46,7 +47,9 @@ const tick = 50 * time.Millisecond
 type linkConn struct {
 	link   *link
 	number int
-	peer   *transport.Peer // nil while down; guarded by link.mu
+	dialer atomic.Pointer[transport.Dialer] // nil: it does not run
+	before atomic.Uint64                    // connections by earlier dialers
+	peer   *transport.Peer                  // nil while down; guarded by link.mu
 }
 
 func newLink(endpoint string, slots int, o transport.Options, log *slog.Logger) (*link, error) {
@@ -75,7 +78,21 @@ func (c *linkConn) run(ctx context.Context) {
 	if err != nil {
 		panic(err) // newLink has tried it
 	}
+	c.dialer.Store(d)
 	_ = d.Run(ctx)
+	c.dialer.Store(nil)
+	c.before.Add(d.Stats().Connections)
+}
+
+// sockets returns what all connections have together.
+func (l *link) sockets() (all transport.Stats) {
+	for _, c := range l.conns {
+		if d := c.dialer.Load(); d != nil {
+			all = all.Plus(d.Stats())
+		}
+		all.Connections += c.before.Load()
+	}
+	return all
 }
 
 // run keeps the connections until ctx ends, and joins what it started.

@@ -51,6 +51,9 @@ func (s *slot) deliver(job *loopback.Job, c *call, r Result, err error) {
 // fail tells the client of an error, or, of a part for which others may make up,
 // the join.
 func (s *slot) fail(job *loopback.Job, c *call, r *Response) {
+	if c.abandoned.Load() {
+		job.Info.Flags |= wire.Lost
+	}
 	if s.joinOf(&job.Info) != nil {
 		s.hold(c, loopback.Answer{}, job.Info)
 		if s.failPart(&job.Info, c, r.Status, string(r.Body)) {
@@ -241,6 +244,8 @@ func (s *slot) failure(c *call, err error) *Response {
 	case errors.Is(err, errBusy):
 		s.pool.busy.Do(func() { log.Warn("job not forwarded") })
 		return errorResponse(503, "the next stage is busy (request "+id+")")
+	case c.abandoned.Load() && errors.Is(err, context.Canceled):
+		return awayTooLong(c)
 	case c.ctx.ended.Load() && errors.Is(err, context.DeadlineExceeded):
 		return errorResponse(504, "the request took too long (request "+id+")")
 	case s.isStopped() && errors.Is(err, context.Canceled):

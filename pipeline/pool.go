@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/butterfly-zmq/butterfly/internal/stats"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
@@ -70,17 +71,19 @@ const MaxSlots = 4096
 
 // Pool does the jobs of one stage in a fixed number of slots.
 type Pool struct {
-	cfg   PoolConfig
-	log   *slog.Logger
-	slots []*slot
-	joins map[uint32]loopback.Stage // next stages by the hashes of their names
-	heard heard
-	hung  atomic.Int64   // handlers that have no slot any more
-	lost  rate.Sometimes // log lines about answers that nobody took
-	busy  rate.Sometimes // and about next stages that take no job
+	cfg    PoolConfig
+	log    *slog.Logger
+	slots  []*slot
+	joins  map[uint32]loopback.Stage // next stages by the hashes of their names
+	heard  heard
+	absent absent
+	hung   atomic.Int64   // handlers that have no slot any more
+	lost   rate.Sometimes // log lines about answers that nobody took
+	busy   rate.Sometimes // and about next stages that take no job
 
 	streams streams
 	overran atomic.Uint64 // jobs that took longer than the timeout
+	took    stats.Durations
 }
 
 // PoolStats counts a pool's work since it was made.
@@ -169,20 +172,24 @@ func (p *Pool) Interrupt(key wire.Key) {
 
 // Stats returns the counters.
 func (p *Pool) Stats() PoolStats {
-	stats := PoolStats{Slots: len(p.slots), Overran: p.overran.Load(), Hung: int(p.hung.Load())}
+	s := PoolStats{Slots: len(p.slots), Overran: p.overran.Load(), Hung: int(p.hung.Load())}
 	now := time.Now()
-	for _, s := range p.slots {
-		stats.Jobs += s.jobs.Load()
-		stats.Failed += s.failed.Load()
-		stats.Busy += time.Duration(s.busy.Load())
-		oldest, hangs := s.since(now)
-		stats.Oldest = max(stats.Oldest, oldest)
+	for _, slot := range p.slots {
+		s.Jobs += slot.jobs.Load()
+		s.Failed += slot.failed.Load()
+		s.Busy += time.Duration(slot.busy.Load())
+		oldest, hangs := slot.since(now)
+		s.Oldest = max(s.Oldest, oldest)
 		if hangs {
-			stats.Hung++
+			s.Hung++
 		}
 	}
-	return stats
+	return s
 }
+
+// Took returns how long handlers took for their jobs, those left out that have
+// not returned.
+func (p *Pool) Took() stats.Distribution { return p.took.Read() }
 
 // next returns the stage that a handler named.
 func (p *Pool) next(name string) (loopback.Stage, error) {

@@ -41,6 +41,8 @@ type call struct {
 
 	stream *stream // nil: the answer comes whole
 
+	abandoned atomic.Bool // its front has gone
+
 	// guarded by slot.mu
 	late bool // the stage's timeout is over: no outcome is wanted
 	hung bool // so is hangGrace
@@ -91,6 +93,9 @@ func (s *slot) do(job *loopback.Job) {
 		s.deliver(job, c, Result{}, &StatusError{Status: 400, Message: "a job has at least one frame behind its info"})
 		return
 	}
+	if s.unwanted(job, c) {
+		return
+	}
 	began := time.Now()
 	if timeout := s.pool.cfg.Timeout; timeout > 0 {
 		c.ctx.limit(began.Add(timeout))
@@ -101,7 +106,9 @@ func (s *slot) do(job *loopback.Job) {
 	result, err := Result{}, errGoexit
 	defer func() {
 		s.jobs.Add(1)
-		s.busy.Add(int64(time.Since(began)))
+		took := time.Since(began)
+		s.busy.Add(int64(took))
+		s.pool.took.Observe(took)
 		switch wanted, overran := s.finish(c); {
 		case overran:
 			s.pool.overran.Add(1)
@@ -144,6 +151,9 @@ func (s *slot) begin(c *call, now time.Time) bool {
 	}
 	s.current, s.began, s.interrupted = c, now, false
 	s.watch()
+	if gone, replaced := s.pool.absent.gone(c.key.Instance); gone { // just now
+		s.abandonCurrent(replaced)
+	}
 	if s.stopped {
 		c.ctx.end(context.Canceled)
 	}

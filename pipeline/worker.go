@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/stats"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -31,6 +32,10 @@ type WorkerConfig struct {
 	// Next are the upstream endpoints of the next stages' proxies, by stage; a
 	// single one under "" takes whatever is forwarded.
 	Next map[string]string
+	// FrontGrace is how long a front may be away before its jobs are given up; 0:
+	// loopback.DefaultFrontGrace, negative: for ever, unless another is in its
+	// place.
+	FrontGrace time.Duration
 	// Fronts are the loopback endpoints of the fronts, at least one.
 	Fronts []loopback.FrontEndpoint
 	// Interrupts are the interrupt endpoints of the fronts.
@@ -49,6 +54,8 @@ type Worker struct {
 	back  *loopback.Sender
 	hears *loopback.Subscriber
 	next  []*loopback.Remote
+
+	fronts *loopback.Attendance
 
 	stop     chan struct{} // closed by Shutdown
 	stopOnce sync.Once
@@ -113,6 +120,8 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	}
 	claims := loopback.NewClaimer(w.back, w.held)
 	w.link.arrived = claims.Arrived
+	w.fronts = loopback.NewAttendance(cfg.FrontGrace, w.pool)
+	claims.Attend(w.fronts)
 	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool, claims)
 	return err
 }
@@ -176,7 +185,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // parts returns what runs beside the pool and the link.
 func (w *Worker) parts() []func(context.Context) error {
-	parts := []func(context.Context) error{w.back.Run, w.hears.Run}
+	parts := []func(context.Context) error{w.back.Run, w.hears.Run, w.fronts.Run}
 	for _, n := range w.next {
 		parts = append(parts, n.Run)
 	}
@@ -208,3 +217,24 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 
 // Stats returns the counters of the worker's pool.
 func (w *Worker) Stats() PoolStats { return w.pool.Stats() }
+
+// Took returns how long handlers took for their jobs, those left out that have
+// not returned.
+func (w *Worker) Took() stats.Distribution { return w.pool.Took() }
+
+// Sockets is what a Worker's connections have.
+type Sockets struct {
+	Upstream   transport.Stats // to the proxies of next stages
+	Downstream transport.Stats // to the stage's own proxy
+	Loopback   transport.Stats // to the fronts, for answers
+	Interrupt  transport.Stats // to the fronts, for interrupts
+}
+
+// Sockets returns what the worker's connections have.
+func (w *Worker) Sockets() Sockets {
+	s := Sockets{Downstream: w.link.sockets(), Loopback: w.back.Sockets(), Interrupt: w.hears.Sockets()}
+	for _, n := range w.next {
+		s.Upstream = s.Upstream.Plus(n.Sockets())
+	}
+	return s
+}

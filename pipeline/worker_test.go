@@ -25,6 +25,7 @@ type site struct {
 	options transport.Options
 	table   *loopback.Table
 	publish *loopback.Publisher
+	leave   func()        // the front's sockets go
 	answers string        // the endpoint to which the worker's answers go
 	timeout time.Duration // the worker's stage's
 	worker  *pipeline.Worker
@@ -120,6 +121,12 @@ func (s *site) front() {
 	var err error
 	s.table, err = loopback.NewTable(loopback.TableConfig{})
 	require.NoError(s.t, err)
+	s.background(s.table.Run)
+	s.bind()
+}
+
+// bind opens the sockets of the front.
+func (s *site) bind() {
 	o := s.options
 	o.Instance = s.table.Instance()
 	collector, err := loopback.NewCollector("inproc://answers", o, s.table)
@@ -127,9 +134,13 @@ func (s *site) front() {
 	s.publish, err = loopback.NewPublisher("inproc://interrupts", o)
 	require.NoError(s.t, err)
 	s.table.Notify(s.publish)
-	s.background(s.table.Run)
-	s.background(collector.Run)
-	s.background(s.publish.Run)
+	collector.Grant(s.publish)
+	stops := []func(){s.background(collector.Run), s.background(s.publish.Run)}
+	s.leave = func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
 	<-collector.Ready()
 	<-s.publish.Ready()
 }

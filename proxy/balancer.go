@@ -110,6 +110,7 @@ type Balancer struct {
 	held  int    // slots that hold a job
 	stuck int    // slots whose job was taken back
 	done  uint64 // jobs that ended with a beat
+	count counts
 }
 
 // NewBalancer returns a Balancer without jobs and slots.
@@ -200,6 +201,7 @@ func (b *Balancer) Submit(job *loopback.Job) error {
 		return err
 	}
 	job.Info.Attempt = 0
+	b.count.entered++
 	b.queue.push(job)
 	return nil
 }
@@ -223,6 +225,7 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 		return Assignment{}, false
 	}
 	if !now.IsZero() {
+		b.queue.now = now.UnixMicro()
 		b.measure(now)
 	}
 	if b.idle.first == nil {
@@ -238,6 +241,7 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 			return Assignment{Job: b.queue.drop(e), Err: &DeadlineError{Retry: b.Wait()}}, true
 		}
 	}
+	b.count.wait(e, b.queue.now)
 	s := b.pick(e.job)
 	b.idle.remove(s)
 	s.idle = false

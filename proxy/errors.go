@@ -23,6 +23,8 @@ var (
 	// ErrOverdue says that a worker held the job for longer than the stage's
 	// timeout.
 	ErrOverdue = errors.New("proxy: the job took longer than the stage's timeout")
+	// ErrFrontGone says that the job's front was away for too long.
+	ErrFrontGone = errors.New("proxy: the job's front has gone")
 	// ErrUnfit says that a request would harm the only workers there are.
 	ErrUnfit = errors.New("proxy: the request is not for prime_server's workers")
 	// ErrLoop matches every *LoopError.
@@ -135,6 +137,7 @@ var refusalTable = []struct {
 	{ErrUnfit, 501, "the stage's workers cannot take such a request"},
 	{ErrExpired, 504, "no worker became free in time"},
 	{ErrWorkerLost, 502, "the worker was lost"},
+	{ErrFrontGone, 502, "the front was away for too long"},
 	{ErrOverdue, 504, "the stage took too long"},
 }
 

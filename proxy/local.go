@@ -40,6 +40,8 @@ type Local struct {
 	loops  limiter       // jobs that went too far
 	closed chan struct{} // closed together with the stage
 
+	refused tally
+
 	mu       sync.Mutex // guards the fields below and the slots' handles
 	balancer *Balancer
 	gatherer *Gatherer
@@ -59,13 +61,17 @@ func NewLocal(c LocalConfig) *Local {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Local{
-		refuse:   c.Refuse,
+	l := &Local{
 		log:      c.Logger.With("stage", c.Balancer.Stage),
 		closed:   make(chan struct{}),
 		balancer: NewBalancer(c.Balancer),
 		gatherer: NewGatherer(GathererConfig{Stage: c.Balancer.Stage, Skew: c.Balancer.Skew}),
 	}
+	l.refuse = func(job *loopback.Job, err error) {
+		l.refused.note(err)
+		c.Refuse(job, err)
+	}
+	return l
 }
 
 // Submit implements loopback.Stage. The error is a *QueueFullError, a
@@ -93,6 +99,7 @@ func (l *Local) Submit(job *loopback.Job, sent transport.Notifier) error {
 // its submitter.
 func (l *Local) turnAway(job *loopback.Job, sent transport.Notifier, err error) error {
 	if beforehand(err) {
+		l.refused.note(err)
 		return err
 	}
 	l.refuseAll([]Refused{{job, err}})
@@ -134,7 +141,11 @@ func (l *Local) take(job *loopback.Job) (*localSlot, *loopback.Job, error) {
 	}
 	// Where a slot is idle nothing was queued before that it could have got:
 	// there is one assignment at most, of a job too fresh to have expired here.
-	a, ok := l.balancer.Next(time.Time{})
+	var now time.Time
+	if l.balancer.idle.first == nil {
+		now = time.Now() // from when it waits
+	}
+	a, ok := l.balancer.Next(now)
 	if !ok {
 		return nil, nil, nil
 	}

@@ -34,6 +34,7 @@ type Proxy struct {
 	lost     limiter // jobs that nobody could be told of
 	loops    limiter // jobs that went too far
 	slow     limiter // jobs that were held for too long
+	refused  tally
 	ready    chan struct{}
 	stop     chan struct{} // closed once drained, or when Shutdown gives up
 	finished chan struct{} // closed at the end of Run
@@ -43,7 +44,9 @@ type Proxy struct {
 	gatherer             *Gatherer
 	workers              map[*transport.Peer]*worker
 	audience             audience
+	absent               absent
 	upstream, downstream string // real endpoints, once bound
+	up, down             *transport.Listener
 	came, cameBefore     uint64 // jobs, until now and until the last tick
 	arrivals             uint64 // jobs queued
 	quiet                bool   // nothing was queued or held at the last tick
@@ -52,7 +55,6 @@ type Proxy struct {
 	draining             bool
 	closing              bool // peers were told to send no more
 	stopping             bool // stop is closed
-	up                   *transport.Listener
 	over                 bool // no job is taken, and what is lost is not told
 }
 
@@ -95,7 +97,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	defer up.Close()
 	p.mu.Lock()
-	p.upstream, p.downstream, p.up = up.Endpoint(), down.Endpoint(), up
+	p.upstream, p.downstream = up.Endpoint(), down.Endpoint()
+	p.up, p.down = up, down
 	p.mu.Unlock()
 	close(p.ready)
 	return p.serve(ctx, up, down)

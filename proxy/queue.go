@@ -18,6 +18,7 @@ type entry struct {
 	key      wire.Key
 	crowd    *crowd
 	deadline int64 // Unix µs after which the job is not given out; 0: none
+	since    int64 // Unix µs from when it has waited for its first slot; 0: it has not; repeated: it had one before
 	client   uint32
 	priority uint8
 	indexed  bool
@@ -27,6 +28,9 @@ type entry struct {
 	flow               *flow  // where the job waits for its turn
 	ahead, behind      *entry // in flow
 }
+
+// repeated is the since of a job that is given out again.
+const repeated = -1
 
 // late reports whether the deadline has passed at now, in Unix microseconds.
 func (e *entry) late(now int64) bool { return e.deadline != 0 && now > e.deadline }
@@ -39,6 +43,7 @@ func (e *entry) late(now int64) bool { return e.deadline != 0 && now > e.deadlin
 // queued: see crowd.
 type queue struct {
 	skew        int64 // µs added to deadlines
+	now         int64 // Unix µs, as far as is known
 	first, last *entry
 	fresh       *entry // the first entry not indexed: all behind it are neither
 	length      int
@@ -138,6 +143,7 @@ func (q *queue) pushFront(job *loopback.Job) {
 		e.crowd.active++
 	}
 	q.count(e)
+	e.since = repeated
 	e.next = q.first
 	if q.first == nil {
 		q.last = e
@@ -215,9 +221,11 @@ func (q *queue) recycle(e *entry) {
 	q.spare, q.spares = e, q.spares+1
 }
 
-// settle indexes every entry that is not yet, and gives it its turn.
+// settle indexes every entry that is not yet, and gives it its turn: from now on
+// it waits.
 func (q *queue) settle() {
 	for ; q.fresh != nil; q.fresh = q.fresh.next {
+		q.fresh.since = q.now
 		q.link(q.fresh)
 		q.order.add(q.fresh, false)
 	}

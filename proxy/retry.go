@@ -44,6 +44,7 @@ func (b *Balancer) Retry(job *loopback.Job) bool {
 		return false
 	}
 	job.Info.Attempt++
+	b.count.repeated++
 	return true
 }
 

@@ -41,6 +41,8 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 		p.complain(peer, err)
 		if key {
 			p.answer(&info, err)
+		} else {
+			p.refused.note(err)
 		}
 	}
 	p.refuseAll(p.submit(jobs, peer.Instance() != 0, time.Now()))
@@ -63,6 +65,12 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 		p.came++
 		if p.over || p.draining && !informed && e.Info.Hops == 0 {
 			refused = append(refused, Refused{&e.Job, ErrClosed})
+			continue
+		}
+		if gone, replaced := p.absent.gone(&e.Info); gone {
+			if !replaced {
+				refused = append(refused, Refused{&e.Job, ErrFrontGone})
+			}
 			continue
 		}
 		p.arrived(&e.Job)
@@ -255,8 +263,10 @@ func (p *Proxy) lose(w *worker) (lost, unsent []*loopback.Job) {
 func (p *Proxy) retry(ran, unsent []*loopback.Job, err error) (ended []Refused) {
 	again := unsent
 	for _, job := range ran {
-		switch {
-		case p.gatherer.Dropped(job.Info.Key()):
+		switch gone, replaced := p.absent.gone(&job.Info); {
+		case p.gatherer.Dropped(job.Info.Key()), replaced:
+		case gone:
+			ended = append(ended, Refused{job, ErrFrontGone})
 		case p.balancer.Retry(job):
 			again = append(again, job.Payload.(*envelope).again())
 		case !leftToOthers(job):
@@ -319,11 +329,15 @@ func (p *Proxy) refuseAll(refused []Refused) {
 
 // answer tells the front that info names of err.
 func (p *Proxy) answer(info *wire.Info, err error) {
+	p.refused.note(err)
 	told := RefusalOf(err)
 	cause := errNoAnswerer
 	if p.cfg.Answerer != nil {
 		out := *info
 		out.Code = uint16(told.Status)
+		if errors.Is(err, ErrFrontGone) && out.Extended {
+			out.Flags |= wire.Lost
+		}
 		text := p.cfg.Render(&out, told)
 		cause = p.cfg.Answerer.Answer(loopback.Answer{Info: out, Payload: wire.Frames{text}}, nil)
 	}

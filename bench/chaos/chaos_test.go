@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/butterfly-zmq/butterfly/bench/internal/rig"
+	"github.com/butterfly-zmq/butterfly/bench/internal/trial"
 )
 
 func TestMain(m *testing.M) {
@@ -144,21 +146,29 @@ func hasPython(t *testing.T) bool {
 	return has
 }
 
-// A promise that is broken fails the run: here a deadline that nobody can keep.
+// A promise that is broken fails the run, and leaves the logs: a deadline that
+// nobody can keep, and workers that do jobs twice.
 func TestABrokenPromiseFailsTheRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some dozen processes")
 	}
-	t.Parallel()
-	o := parsed(t, "--time 1s --timeout 4s --gap 10s --clients 1 --schemes ipc --python=false")
-	o.slack = -o.timeout // nothing is allowed to take any time
-	var out strings.Builder
-	require.ErrorIs(t, run(t.Context(), o, &out, io.Discard), errBroken)
-	assert.Contains(t, out.String(), "BROKEN: late: ")
-	kept := out.String()[strings.Index(out.String(), "logs are in ")+len("logs are in "):]
-	kept, _, _ = strings.Cut(kept, ";")
-	assert.DirExists(t, kept)
-	require.NoError(t, os.RemoveAll(kept))
+	for want, plant := range map[string]func(*options){
+		"BROKEN: late: ":   func(o *options) { o.slack = -o.timeout },
+		"BROKEN: double: ": func(o *options) { o.plant = trial.Twice },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			o := parsed(t, "--time 1s --timeout 4s --gap 10s --clients 1 --schemes ipc --python=false")
+			plant(o)
+			var out strings.Builder
+			require.ErrorIs(t, run(t.Context(), o, &out, io.Discard), errBroken)
+			assert.Contains(t, out.String(), want)
+			_, kept, _ := strings.Cut(out.String(), "logs are in ")
+			kept, _, _ = strings.Cut(kept, ";")
+			assert.FileExists(t, filepath.Join(kept, "front-east.log"))
+			require.NoError(t, os.RemoveAll(kept))
+		})
+	}
 }
 
 func TestPrintedReport(t *testing.T) {

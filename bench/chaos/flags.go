@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/butterfly-zmq/butterfly/bench/internal/trial"
 )
 
 // options is the command line.
@@ -27,6 +29,7 @@ type options struct {
 	json    bool
 	script  bool
 	keep    bool
+	plant   trial.Plant // tests plant mistakes
 }
 
 // parse reads and checks the command line.

@@ -109,7 +109,7 @@ func newRig(o *options, scheme string, died func(*parts.DiedError)) (*rig.Rig, e
 		}
 	}
 	return rig.New(rig.Config{
-		Scheme: scheme, Program: program, Library: library, Died: died,
+		Scheme: scheme, Program: program, Library: library, Plant: o.plant, Died: died,
 		Timeout: o.timeout, Visit: o.timeout * 3 / 10, Drain: drainOf(o), StreamIdle: o.timeout,
 	})
 }

@@ -80,6 +80,8 @@ var badCalls = []struct {
 	{2, "front --proxy bad --loopback ipc://DIR/l --interrupt ipc://DIR/i", "bad"},
 	{2, "front --proxy inproc://x --loopback ipc://DIR/l --interrupt ipc://DIR/i", "inproc"},
 	{2, "front --name NAME_OF_MORE_THAN_TWENTY_EIGHT_BYTES --proxy ipc://DIR/u --loopback ipc://DIR/l --interrupt ipc://DIR/i", "28"},
+	{2, "proxy --front-grace 0s --upstream ipc://DIR/u --downstream ipc://DIR/d", "--front-grace"},
+	{2, "worker echo --front-grace 0s --upstream-proxy ipc://DIR/d --loopback ipc://DIR/l --interrupt ipc://DIR/i", "--front-grace"},
 	{2, "front --proxy-grace 0s --proxy ipc://DIR/u --loopback ipc://DIR/l --interrupt ipc://DIR/i", "--proxy-grace"},
 	{1, "front --listen 127.0.0.1:0 --proxy ipc://DIR/u --loopback ipc://DIR/live --interrupt ipc://DIR/i1", "another process"},
 	{1, "front --listen 127.0.0.1:0 --proxy ipc://DIR/u --loopback tcp://127.0.0.1:PORT --interrupt ipc://DIR/i2", "in use"},

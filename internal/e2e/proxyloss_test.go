@@ -185,6 +185,35 @@ func TestAQueuedJobIsNotLostInSilence(t *testing.T) {
 	assert.Equal(t, "y", a.body)
 }
 
+// A front is killed while a worker does a job of its own: it stops when the front
+// has been away for the grace, and at once if another is there.
+func TestWorkersStopForAFrontThatIsKilled(t *testing.T) {
+	for name, again := range map[string]bool{"and stays away": false, "and started again": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, f, worker := startPrimes(t, "ipc", 1)
+			used := cpuTime(t, worker)
+			require.NoError(t, connect(t, f.addr).send(isPrime(hardPrime)))
+			eventually(t, "the worker at work", func() bool { return cpuTime(t, worker) > used+50*time.Millisecond })
+			f.kill()
+			began := time.Now()
+			if again {
+				f = r.front(ours, twoSteps)
+				wants(t, f.addr, isPrime("7"), 200, "7")
+				assert.Less(t, time.Since(began), soon, "the only worker is free")
+				return
+			}
+			eventually(t, "the worker idle", func() bool {
+				before := cpuTime(t, worker)
+				<-time.After(300 * time.Millisecond)
+				return cpuTime(t, worker) < before+50*time.Millisecond
+			})
+			assert.Greater(t, time.Since(began), 4*time.Second)
+			assert.Less(t, time.Since(began), 5*time.Second+soon)
+		})
+	}
+}
+
 // waiting waits until so many jobs are queued at a proxy.
 func waiting(t *testing.T, upstream string, jobs uint32) {
 	t.Helper()

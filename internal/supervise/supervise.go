@@ -70,7 +70,9 @@ type Keeper struct {
 	abort   chan int
 	done    chan struct{} // closed at the end of Run
 
-	began atomic.Bool // Run was called
+	began   atomic.Bool   // Run was called
+	running atomic.Bool   // there is a process
+	starts  atomic.Uint64 // so far
 }
 
 // FinalError says that the program ended in a way that makes another try
@@ -216,6 +218,9 @@ func (k *Keeper) runOnce(ctx context.Context, started chan<- struct{}) (next cha
 		return nil, err
 	}
 	k.log.Info("started", "pid", cmd.Process.Pid)
+	k.starts.Add(1)
+	k.running.Store(true)
+	defer k.running.Store(false)
 	if k.cfg.Started != nil {
 		k.cfg.Started(cmd.Process.Pid)
 	}
@@ -228,6 +233,12 @@ func (k *Keeper) runOnce(ctx context.Context, started chan<- struct{}) (next cha
 	}
 	return next, err
 }
+
+// Running reports whether the program runs.
+func (k *Keeper) Running() bool { return k.running.Load() }
+
+// Starts returns how often the program was started.
+func (k *Keeper) Starts() uint64 { return k.starts.Load() }
 
 // Shutdown asks the program to end and waits until Run has returned, or ctx
 // ends. Cancel Run's context to kill it. Before Run there is nothing to wait

@@ -21,6 +21,8 @@ type Dialer struct {
 	out      *queue
 	failed   quietLog
 	running  atomic.Bool
+	up       atomic.Bool   // there is a peer
+	made     atomic.Uint64 // peers so far
 }
 
 // NewDialer checks its arguments and acquires nothing. A nil Handler ignores
@@ -130,7 +132,10 @@ func (d *Dialer) connection(ctx context.Context) (lived time.Duration, err error
 	stop = context.AfterFunc(ctx, func() { p.Close(ErrClosed) })
 	defer stop()
 	start := time.Now()
+	d.made.Add(1)
+	d.up.Store(true)
 	p.serve(d.handler)
+	d.up.Store(false)
 	return time.Since(start), p.err
 }
 

@@ -33,8 +33,9 @@ type Listener struct {
 	done    chan struct{} // closed by Close
 	dropped atomic.Uint64
 
-	mu      sync.Mutex // guards peers, running, closed; held while publishing
+	mu      sync.Mutex // guards peers, made, running, closed; held while publishing
 	peers   map[*Peer]struct{}
+	made    uint64 // peers so far
 	running bool
 	closed  bool
 }
@@ -180,6 +181,7 @@ func (l *Listener) admit(e *entrant, remote string) (*Peer, error) {
 		return nil, err
 	}
 	l.peers[p] = struct{}{}
+	l.made++
 	return p, nil
 }
 

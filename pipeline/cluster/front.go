@@ -13,6 +13,7 @@ import (
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/butterfly-zmq/butterfly/pipeline/graph"
 )
 
 // MaxRemoteBody bounds the bodies that a front whose stages are other processes
@@ -36,6 +37,8 @@ type FrontConfig struct {
 	Loopback, Interrupt string
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// Metrics of this process; nil: the front is not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -47,6 +50,7 @@ type Front struct {
 	publisher *loopback.Publisher
 	stages    []*remoteStage
 	http      *httpfront.Front
+	answers   answers
 }
 
 // remoteStage is a stage's proxy and where it is.
@@ -69,8 +73,9 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	for _, e := range cfg.Watch {
 		stages = append(stages, stageAt{"", e})
 	}
-	return newFront(cfg, stages, func(f *Front, http *httpfront.Config) {
+	return newFront(cfg, cfg.Table.FrontName, stages, func(f *Front, http *httpfront.Config) {
 		http.Stage, http.Compat = f.stages[0], f.stages[0].Prime
+		http.Served = f.answers.of(cfg.Metrics, f.stages[0].label())
 		f.link(func(from, _ *remoteStage) bool { return from == f.stages[0] })
 	})
 }
@@ -78,8 +83,9 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 // stageAt is a stage and the upstream endpoint of its proxy.
 type stageAt struct{ name, endpoint string }
 
-// newFront makes a front of stages; route sets where its requests go.
-func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.Config)) (*Front, error) {
+// newFront makes a front of stages; route sets where its requests go. The name is
+// for metrics.
+func newFront(cfg FrontConfig, name string, stages []stageAt, route func(*Front, *httpfront.Config)) (*Front, error) {
 	table, err := loopback.NewTable(cfg.Table)
 	if err != nil {
 		return nil, err
@@ -105,9 +111,24 @@ func newFront(cfg FrontConfig, stages []stageAt, route func(*Front, *httpfront.C
 		f.stages = append(f.stages, &remoteStage{r, s})
 	}
 	cfg.HTTP.Table, cfg.HTTP.Ready, cfg.HTTP.Logger = table, f.unready, cfg.Logger
+	cfg.HTTP.Own = f.answers.of(cfg.Metrics, "")
 	route(f, &cfg.HTTP)
-	f.http, err = httpfront.New(cfg.HTTP)
-	return f, err
+	if f.http, err = httpfront.New(cfg.HTTP); err != nil {
+		return nil, err
+	}
+	return f, f.measure(name, cfg.Metrics)
+}
+
+// measure has m serve what the front measures, and its connections.
+func (f *Front) measure(name string, m *Metrics) error {
+	if err := m.front(name, f.http, f.table, &f.answers, f.stages); err != nil {
+		return err
+	}
+	return m.sockets(graph.Role{Kind: graph.RoleFront, Name: frontLabel(name)}.String(), func() []socketReading {
+		return []socketReading{
+			{"upstream", f.upstreams()}, {"loopback", f.collector.Sockets()}, {"interrupt", f.publisher.Sockets()},
+		}
+	})
 }
 
 // link tells each stage where its jobs may come to: leads says whether those of

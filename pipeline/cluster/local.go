@@ -60,6 +60,8 @@ type StagesConfig struct {
 	// fronts. The caller runs them.
 	Table  *loopback.Table
 	Tables []*loopback.Table
+	// Metrics of this process; nil: the stages are not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong with handlers and jobs; nil: nothing.
 	Logger *slog.Logger
 }
@@ -117,6 +119,9 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 			return nil, err
 		}
 		s.all = append(s.all, &localStage{c.Name, queue, pool})
+		if err := errors.Join(cfg.Metrics.stage(c.Name, queue.Stats), cfg.Metrics.handling(c.Name, pool)); err != nil {
+			return nil, err
+		}
 		for _, t := range cfg.Tables {
 			t.Notify(queue)
 			t.Notify(pool)

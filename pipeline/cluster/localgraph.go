@@ -17,6 +17,7 @@ type LocalGraph struct {
 	stages *Stages
 	fronts *Group
 	https  []*httpfront.Front
+	served []answers // of https
 	life   lifetime
 }
 
@@ -36,7 +37,8 @@ func (s *Service) Local() (*LocalGraph, error) {
 		return nil, err
 	}
 	l.stages, err = NewStages(StagesConfig{
-		Stages: stages, Tables: l.tables, Weights: s.weights(), MaxHops: s.graph.Limits.MaxHops, Logger: s.cfg.Logger,
+		Stages: stages, Tables: l.tables, Weights: s.weights(), MaxHops: s.graph.Limits.MaxHops,
+		Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -66,6 +68,7 @@ func (s *Service) localStages() ([]Stage, error) {
 
 func (s *Service) localFronts(l *LocalGraph) error {
 	var fronts []Part
+	l.served = make([]answers, len(s.graph.Fronts))
 	for i := range s.graph.Fronts {
 		f := &s.graph.Fronts[i]
 		http, err := s.http(f)
@@ -73,11 +76,16 @@ func (s *Service) localFronts(l *LocalGraph) error {
 			return err
 		}
 		http.Table = l.tables[i]
-		http.Route = newRouting(s.graph, func(name string) (loopback.Stage, func() bool) {
-			return l.stages.Stage(name), nil
+		served := &l.served[i]
+		http.Own = served.of(s.cfg.Metrics, "")
+		http.Route = newRouting(s.graph, func(name string) destination {
+			return destination{stage: l.stages.Stage(name), served: served.of(s.cfg.Metrics, name)}
 		}).choose
 		front, err := httpfront.New(http)
 		if err != nil {
+			return err
+		}
+		if err := s.cfg.Metrics.front(f.Name, front, l.tables[i], served, nil); err != nil {
 			return err
 		}
 		l.https = append(l.https, front)

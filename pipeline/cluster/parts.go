@@ -34,10 +34,13 @@ func (s *Service) Part(role graph.Role, count int) (Part, error) {
 		return announcedProxy{p, s.cfg.Logger.With("stage", role.Name)}, nil
 	}
 	w, err := s.Workers(role.Name, count)
+	if err != nil {
+		return nil, err
+	}
 	if w, ok := w.(*pipeline.Worker); ok {
 		return announcedWorker{w, s.cfg.Logger.With("stage", role.Name)}, nil
 	}
-	return w, err
+	return w, nil
 }
 
 // frontName returns the name of the front that a role means: the only one has

@@ -52,6 +52,8 @@ type ProgramsConfig struct {
 	LogLevel string
 	// Output returns the writer for one process's lines; nil: they are dropped.
 	Output func(process string) io.Writer
+	// Metrics of this process; nil: the programs are not measured.
+	Metrics *Metrics
 	// Logger gets starts and ends; nil: nothing.
 	Logger *slog.Logger
 }
@@ -120,12 +122,24 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 		keepers = append(keepers, k)
 	}
 	p.Group = NewGroup(keepers)
-	if cfg.Status == "" {
-		return p, nil
+	err := cfg.Metrics.programs(cfg.Stage, p)
+	if err != nil || cfg.Status == "" {
+		return p, err
 	}
-	var err error
 	p.watch, err = newStuckWatch(cfg, p.processes)
 	return p, err
+}
+
+// reading returns how the processes are.
+func (p *Programs) reading() (r programsReading) {
+	r.kept = len(p.processes)
+	for _, process := range p.processes {
+		r.starts += process.keeper.Starts()
+		if process.keeper.Running() {
+			r.running++
+		}
+	}
+	return r
 }
 
 // fresh returns the environment of the next process alone: the instance by which

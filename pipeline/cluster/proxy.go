@@ -50,8 +50,14 @@ type ProxyConfig struct {
 	Timeout  time.Duration
 	Repeat   Repeat
 	Attempts int
+	// FrontGrace is how long a front may be away before its jobs leave the queue;
+	// 0: loopback.DefaultFrontGrace, negative: for ever, unless another is in its
+	// place.
+	FrontGrace time.Duration
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// Metrics of this process; nil: the proxy is not measured.
+	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -102,7 +108,9 @@ type Proxy struct {
 	proxy *proxy.Proxy
 	back  *loopback.Sender
 	hears *loopback.Subscriber
-	life  lifetime
+
+	fronts *loopback.Attendance
+	life   lifetime
 }
 
 // NewProxy validates cfg and acquires nothing.
@@ -151,11 +159,28 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if p.proxy, err = proxy.New(c); err != nil {
 		return nil, err
 	}
+	p.fronts = loopback.NewAttendance(cfg.FrontGrace, p.proxy)
 	if len(cfg.Fronts) > 0 {
 		claims = loopback.NewClaimer(p.back, p.proxy.Held)
+		claims.Attend(p.fronts)
 	}
-	p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims)
-	return p, err
+	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
+		return nil, err
+	}
+	return p, p.measure(cfg.Stage, cfg.Metrics)
+}
+
+// measure has m serve what the proxy measures, and its connections.
+func (p *Proxy) measure(stage string, m *Metrics) error {
+	if err := m.stage(stage, p.proxy.Stats); err != nil {
+		return err
+	}
+	return m.sockets("proxy:"+stage, func() []socketReading {
+		up, down := p.proxy.Sockets()
+		return []socketReading{
+			{"upstream", up}, {"downstream", down}, {"loopback", p.back.Sockets()}, {"interrupt", p.hears.Sockets()},
+		}
+	})
 }
 
 // refusal is the text of an answer that a proxy makes.
@@ -195,7 +220,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		_ = p.back.Flush(last) // what a front that is away does not hear of
 		return err
 	}
-	return around(ctx, serve, nil, p.back.Run, p.hears.Run)
+	return around(ctx, serve, nil, p.back.Run, p.hears.Run, p.fronts.Run)
 }
 
 // Ready returns a channel that is closed once both endpoints are bound.

@@ -23,25 +23,32 @@ type routed struct {
 	compat func() bool // nil: never
 }
 
-// newRouting makes the routing of g. stage returns where a stage is, and
-// whether prime_server's workers may serve it now.
-func newRouting(g *graph.Graph, stage func(name string) (loopback.Stage, func() bool)) *routing {
+// destination is a stage that routes lead to.
+type destination struct {
+	stage  loopback.Stage
+	compat func() bool       // whether prime_server's workers may serve it now; nil: never
+	served *httpfront.Served // nil: its answers are not counted
+}
+
+// newRouting makes the routing of g, of what stage returns of the stages.
+func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 	r := &routing{router: graph.NewRouter(g)}
 	lanes := make(map[laneKey]*httpfront.Lane)
 	for i := range g.Routes {
 		route := &g.Routes[i]
-		to, compat := stage(route.Stage)
+		to := stage(route.Stage)
 		r.routes = append(r.routes, routed{
 			route: httpfront.Route{
-				Stage:    to,
+				Stage:    to.stage,
 				Timeout:  route.Timeout,
 				Repeat:   repeats[route.Repeat],
 				Priority: g.Class(route.Priority),
+				Served:   to.served,
 
 				ClientHeader: route.ClientHeader,
 				Lane:         laneOf(g, route, stage, lanes),
 			},
-			compat: compat,
+			compat: to.compat,
 		})
 		r.fields = r.fields || route.Host != "" || len(route.Header) > 0
 	}
@@ -57,15 +64,14 @@ type laneKey struct {
 
 // laneOf returns the lane of a route whose stage admits by deadline, from lanes or
 // made; nil for others.
-func laneOf(g *graph.Graph, route *graph.Route, stage func(string) (loopback.Stage, func() bool), lanes map[laneKey]*httpfront.Lane) *httpfront.Lane {
+func laneOf(g *graph.Graph, route *graph.Route, stage func(string) destination, lanes map[laneKey]*httpfront.Lane) *httpfront.Lane {
 	key := laneKey{route.Stage, g.Class(route.Priority)}
 	if st, _ := g.Stage(key.stage); st == nil || st.Admission != graph.AdmitDeadline || lanes[key] != nil {
 		return lanes[key]
 	}
 	var way []loopback.Gauge
 	for _, name := range append(behind(g, key.stage), key.stage) {
-		at, _ := stage(name)
-		if gauge, ok := at.(loopback.Gauge); ok {
+		if gauge, ok := stage(name).stage.(loopback.Gauge); ok {
 			way = append(way, gauge)
 		}
 	}

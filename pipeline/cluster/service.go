@@ -38,6 +38,8 @@ type ServiceConfig struct {
 	// Output returns the writer for the lines of one process of a worker
 	// program; nil: they are dropped.
 	Output func(process string) io.Writer
+	// Metrics of this process; nil: nothing is measured.
+	Metrics *Metrics
 	// LogLevel is passed on to worker programs.
 	LogLevel string
 	// Logger gets what is wrong; nil: nothing.
@@ -120,18 +122,19 @@ func (s *Service) Front(name string) (*Front, error) {
 		Loopback:  f.Loopback.Bind,
 		Interrupt: f.Interrupt.Bind,
 		Transport: s.cfg.Transport,
+		Metrics:   s.cfg.Metrics,
 		Logger:    s.cfg.Logger.With("front", f.Name),
 	}
 	var stages []stageAt
 	for _, st := range reachable(s.graph) {
 		stages = append(stages, stageAt{st.Name, st.Upstream.Connect})
 	}
-	return newFront(cfg, stages, func(front *Front, http *httpfront.Config) {
+	return newFront(cfg, f.Name, stages, func(front *Front, http *httpfront.Config) {
 		front.link(func(from, to *remoteStage) bool { return slices.Contains(behind(s.graph, from.name), to.name) })
-		http.Route = newRouting(s.graph, func(name string) (loopback.Stage, func() bool) {
+		http.Route = newRouting(s.graph, func(name string) destination {
 			for _, r := range front.stages {
 				if r.name == name {
-					return r, s.compat(name, r.Prime)
+					return destination{r, s.compat(name, r.Prime), front.answers.of(s.cfg.Metrics, name)}
 				}
 			}
 			panic("cluster: a route to a stage that is not reachable") // the graph was checked
@@ -225,7 +228,9 @@ func (s *Service) Proxy(stage string) (*Proxy, error) {
 		Timeout:       st.Timeout,
 		Repeat:        stageRepeats[st.Repeat],
 		Attempts:      st.Attempts,
+		FrontGrace:    s.graph.Limits.FrontGrace,
 		Transport:     s.cfg.Transport,
+		Metrics:       s.cfg.Metrics,
 		Logger:        s.cfg.Logger,
 	})
 }
@@ -292,19 +297,23 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
 			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport,
-			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Logger: s.cfg.Logger,
+			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
 		handler, ok := s.cfg.Workers[st.Worker]
 		if !ok {
 			return nil, fmt.Errorf("cluster: stage %q wants worker %q, which this program does not have", stage, st.Worker)
 		}
-		return pipeline.NewWorker(pipeline.WorkerConfig{
+		w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
-			Timeout: st.Timeout, MaxHung: st.MaxHung,
+			Timeout: st.Timeout, MaxHung: st.MaxHung, FrontGrace: s.graph.Limits.FrontGrace,
 			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
 			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
 		})
+		if err != nil {
+			return nil, err
+		}
+		return w, s.cfg.Metrics.Workers(st.Name, w)
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
 }

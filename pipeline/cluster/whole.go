@@ -20,6 +20,8 @@ type WholeConfig struct {
 	HTTP httpfront.Config
 	// Table bounds the open requests.
 	Table loopback.TableConfig
+	// Metrics of this process; nil: nothing is measured.
+	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 }
@@ -29,6 +31,7 @@ type Whole struct {
 	table  *loopback.Table
 	stages *Stages
 	front  *httpfront.Front
+	served answers
 	life   lifetime
 }
 
@@ -38,16 +41,17 @@ func NewWhole(cfg WholeConfig) (*Whole, error) {
 	if err != nil {
 		return nil, err
 	}
-	stages, err := NewStages(StagesConfig{Stages: cfg.Stages, MaxHops: cfg.MaxHops, Table: table, Logger: cfg.Logger})
+	stages, err := NewStages(StagesConfig{Stages: cfg.Stages, MaxHops: cfg.MaxHops, Table: table, Metrics: cfg.Metrics, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
+	w := &Whole{table: table, stages: stages, life: newLifetime()}
 	cfg.HTTP.Table, cfg.HTTP.Stage, cfg.HTTP.Logger = table, stages.Entry(), cfg.Logger
-	front, err := httpfront.New(cfg.HTTP)
-	if err != nil {
+	cfg.HTTP.Own, cfg.HTTP.Served = w.served.of(cfg.Metrics, ""), w.served.of(cfg.Metrics, cfg.Stages[0].Name)
+	if w.front, err = httpfront.New(cfg.HTTP); err != nil {
 		return nil, err
 	}
-	return &Whole{table: table, stages: stages, front: front, life: newLifetime()}, nil
+	return w, cfg.Metrics.front(cfg.Table.FrontName, w.front, table, &w.served, nil)
 }
 
 // Run binds the address and serves until Shutdown has ended, or ctx ends, which

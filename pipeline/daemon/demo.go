@@ -19,12 +19,14 @@ type demoFlags struct {
 	listen  string
 	workers int
 	http    httpFlags
+	metrics metricsFlag
 }
 
 func (f *demoFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.listen, "listen", f.listen, "`address` for HTTP, host:port")
 	flags.IntVar(&f.workers, "workers", f.workers, "workers of each stage; 0: one per core")
 	f.http.add(flags)
+	f.metrics.add(flags)
 }
 
 // demo runs the whole pipeline in this process behind HTTP.
@@ -40,18 +42,27 @@ func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io
 		return err
 	}
 	defer closeAccessLog(http.AccessLog, stdout)
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
+	}
 	whole, err := cluster.NewWhole(cluster.WholeConfig{
-		Stages: a.stages(orCores(f.workers)),
-		HTTP:   http,
-		Table:  table,
-		Logger: log,
+		Stages:  a.stages(orCores(f.workers)),
+		HTTP:    http,
+		Table:   table,
+		Metrics: m.metrics,
+		Logger:  log,
 	})
+	if err != nil {
+		return err
+	}
+	part, err := m.around(whole, log)
 	if err != nil {
 		return err
 	}
 	defer adaptProcess(whole.Stats)()
 	defer announce(whole, log)()
-	return serve(ctx, whole, f.http.drain, log)
+	return serve(ctx, part, f.http.drain, log)
 }
 
 // server is a part that serves HTTP.

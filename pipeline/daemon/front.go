@@ -21,6 +21,7 @@ type frontFlags struct {
 	watch                      endpoints
 	proxyGrace                 time.Duration
 	http                       httpFlags
+	metrics                    metricsFlag
 }
 
 func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
@@ -44,7 +45,7 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 					return err
 				}
 			}
-			return f.run(cmd.Context(), log, stdout)
+			return f.run(cmd.Context(), a, log, stdout)
 		},
 	}
 	flags := cmd.Flags()
@@ -56,6 +57,7 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 	flags.DurationVar(&f.proxyGrace, "proxy-grace", f.proxyGrace, "how long after the loss of a proxy who holds jobs may say so, until the others are repeated or answered 502; negative: they wait for their deadline")
 	flags.StringVar(&f.name, "name", "", "name of the front where there are several, at most 28 bytes")
 	f.http.add(flags)
+	f.metrics.add(flags)
 	return cmd
 }
 
@@ -110,7 +112,7 @@ func seconds(s string) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer) error {
+func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout io.Writer) error {
 	if err := required("proxy", f.proxy, "loopback", f.loopback, "interrupt", f.interrupt); err != nil {
 		return err
 	}
@@ -125,6 +127,10 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 		return err
 	}
 	defer closeAccessLog(http.AccessLog, stdout)
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
+	}
 	table.FrontName, table.ProxyGrace = f.name, f.proxyGrace
 	front, err := cluster.NewFront(cluster.FrontConfig{
 		HTTP:      http,
@@ -133,13 +139,18 @@ func (f *frontFlags) run(ctx context.Context, log *slog.Logger, stdout io.Writer
 		Watch:     f.watch,
 		Loopback:  string(f.loopback),
 		Interrupt: string(f.interrupt),
+		Metrics:   m.metrics,
 		Logger:    log,
 	})
 	if err != nil {
 		return usageError{err}
 	}
+	part, err := m.around(front, log)
+	if err != nil {
+		return err
+	}
 	defer announce(front, log)()
-	return serve(ctx, front, f.http.drain, log)
+	return serve(ctx, part, f.http.drain, log)
 }
 
 // required returns an error that names the first flag without a value, of

@@ -20,17 +20,18 @@ type proxyFlags struct {
 	stage                string
 	maxQueue             int
 	maxQueueBytes        byteSize
-	timeout              time.Duration
+	timeout, frontGrace  time.Duration
 	repeat               choice[cluster.Repeat]
 	admission            choice[cluster.Admission]
 	noWorkers            choice[cluster.NoWorkers]
 	attempts             int
 	drain                time.Duration
+	metrics              metricsFlag
 }
 
 func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	f := proxyFlags{
-		drain: defaultDrain, attempts: cluster.DefaultAttempts,
+		drain: defaultDrain, frontGrace: loopback.DefaultFrontGrace, attempts: cluster.DefaultAttempts,
 		maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes,
 		repeat: repeatChoice(), admission: admissionChoice(), noWorkers: noWorkersChoice(),
 	}
@@ -50,7 +51,7 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 			if err := f.positional(args); err != nil {
 				return err
 			}
-			return f.run(cmd.Context(), log)
+			return f.run(cmd.Context(), a, log)
 		},
 	}
 	flags := cmd.Flags()
@@ -66,7 +67,9 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a worker may take for a job until another gets it, or 504; 0: no limit")
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
+	flags.DurationVar(&f.frontGrace, "front-grace", f.frontGrace, "how long a front may be away before its jobs are given up; negative: for ever")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.metrics.add(flags)
 	return cmd
 }
 
@@ -89,7 +92,7 @@ func (f *proxyFlags) positional(args []string) (err error) {
 	return err
 }
 
-func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
+func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
 		return err
 	}
@@ -99,11 +102,18 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 	if f.maxQueue < 1 || f.maxQueueBytes < 1 {
 		return usagef("--max-queue and --max-queue-bytes have to be at least 1")
 	}
+	if f.frontGrace == 0 {
+		return usagef("--front-grace 0s gives fronts no time to come back")
+	}
 	if f.timeout < 0 {
 		return usagef("--timeout %v is negative", f.timeout)
 	}
 	if f.attempts < 1 || f.attempts > cluster.MaxAttempts {
 		return usagef("--attempts %d: want 1 to %d", f.attempts, cluster.MaxAttempts)
+	}
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
 	}
 	p, err := cluster.NewProxy(cluster.ProxyConfig{
 		Stage:         f.stage,
@@ -118,17 +128,23 @@ func (f *proxyFlags) run(ctx context.Context, log *slog.Logger) error {
 		Admission:     f.admission.chosen,
 		NoWorkers:     f.noWorkers.chosen,
 		Attempts:      f.attempts,
+		FrontGrace:    f.frontGrace,
+		Metrics:       m.metrics,
 		Logger:        log,
 	})
 	if err != nil {
 		return usageError{err}
+	}
+	part, err := m.around(p, log)
+	if err != nil {
+		return err
 	}
 	oneCore()
 	defer once(p.Ready(), func() {
 		up, down := p.Endpoints()
 		log.Info("serving", "upstream", up, "downstream", down)
 	})()
-	return serve(ctx, p, f.drain, log)
+	return serve(ctx, part, f.drain, log)
 }
 
 // fronts returns the endpoints as the loopback wants them.

@@ -22,6 +22,7 @@ type runFlags struct {
 	inproc     bool
 	count      int
 	dir        runDir
+	metrics    metricsFlag
 	supervised bool
 }
 
@@ -56,6 +57,7 @@ func (a *App) runCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comman
 	flags.BoolVar(&f.inproc, "inproc", false, "ignore the graph's endpoints: everything is in this process")
 	flags.IntVar(&f.count, "count", 0, "workers of each workers role, instead of the graph's")
 	flags.StringVar(&f.dir.path, "run-dir", "", "`directory` for the sockets of endpoints that the graph leaves out, the same for all its processes")
+	f.metrics.add(flags)
 	flags.BoolVar(&f.supervised, "supervised", false, "a part that the command up has started: the code for a graph that cannot be used is not that of a crash")
 	_ = flags.MarkHidden("supervised") // it is there
 	return cmd
@@ -70,13 +72,23 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err != nil {
 		return err
 	}
+	m, err := f.metrics.open(b.app)
+	if err != nil {
+		return err
+	}
+	b.metrics = m.metrics
 	defer f.dir.remove()
 	defer b.close()
 	part, err := b.part(g, f)
 	if err != nil {
 		return err
 	}
-	return f.serve(ctx, part, g, b.log)
+	whole, err := m.around(part, b.log)
+	if err != nil {
+		return err
+	}
+	defer f.adapt(part)()
+	return serve(ctx, whole, cluster.Drain(g, defaultDrain), b.log)
 }
 
 // check refuses flags that have nothing to do with one another.
@@ -90,12 +102,6 @@ func (f *runFlags) check() error {
 		return usagef("--inproc is for a whole graph: parts talk over endpoints")
 	}
 	return nil
-}
-
-// serve runs the part, on as many threads as are good for it.
-func (f *runFlags) serve(ctx context.Context, part cluster.Part, g *graph.Graph, log *slog.Logger) error {
-	defer f.adapt(part)()
-	return serve(ctx, part, cluster.Drain(g, defaultDrain), log)
 }
 
 // adapt sees to the threads of this process while the part runs.
@@ -124,7 +130,8 @@ type builder struct {
 	logs           *logFlags
 	log            *slog.Logger
 	stdout, stderr io.Writer
-	files          []io.Writer // access logs
+	metrics        *cluster.Metrics // nil: nothing is measured
+	files          []io.Writer      // access logs
 }
 
 // close closes the access logs.
@@ -191,6 +198,7 @@ func (b *builder) service(g *graph.Graph, dir string, accessLog func(*graph.Fron
 		AccessLog: accessLog,
 		Grace:     cluster.Drain(g, defaultDrain),
 		Output:    outputs(b.stderr),
+		Metrics:   b.metrics,
 		LogLevel:  b.logs.level,
 		Logger:    b.log,
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline"
 )
 
@@ -21,7 +22,9 @@ type workerFlags struct {
 	count        int
 	stage        string
 	timeout      time.Duration
+	frontGrace   time.Duration
 	drain        time.Duration
+	metrics      metricsFlag
 }
 
 // slotsPerCore is how many jobs a worker process does at a time by default,
@@ -30,7 +33,7 @@ type workerFlags struct {
 const slotsPerCore = 8
 
 func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
-	f := workerFlags{count: slotsPerCore * runtime.NumCPU(), drain: defaultDrain}
+	f := workerFlags{count: slotsPerCore * runtime.NumCPU(), drain: defaultDrain, frontGrace: loopback.DefaultFrontGrace}
 	names := strings.Join(a.workerNames(), ", ")
 	cmd := &cobra.Command{
 		Use:     "worker NAME --upstream-proxy ENDPOINT --loopback ENDPOINT --interrupt ENDPOINT",
@@ -53,7 +56,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 			if handler == nil {
 				return usagef("there is no worker %q: want one of %s", args[0], names)
 			}
-			return f.run(cmd.Context(), args[0], handler, log)
+			return f.run(cmd.Context(), a, args[0], handler, log)
 		},
 	}
 	flags := cmd.Flags()
@@ -64,11 +67,13 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
+	flags.DurationVar(&f.frontGrace, "front-grace", f.frontGrace, "how long a front may be away before its jobs are given up; negative: for ever")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.metrics.add(flags)
 	return cmd
 }
 
-func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Handler, log *slog.Logger) error {
+func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipeline.Handler, log *slog.Logger) error {
 	if err := required("upstream-proxy", f.upstream); err != nil {
 		return err
 	}
@@ -77,6 +82,9 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	}
 	if f.drain < 0 {
 		return usagef("--drain %v is negative", f.drain)
+	}
+	if f.frontGrace == 0 {
+		return usagef("--front-grace 0s gives fronts no time to come back")
 	}
 	if f.timeout < 0 {
 		return usagef("--timeout %v is negative", f.timeout)
@@ -87,11 +95,16 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if f.stage == "" {
 		f.stage = name
 	}
+	m, err := f.metrics.open(a)
+	if err != nil {
+		return err
+	}
 	w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 		Stage:      f.stage,
 		Handler:    handler,
 		Slots:      f.count,
 		Timeout:    f.timeout,
+		FrontGrace: f.frontGrace,
 		Upstream:   string(f.upstream),
 		Next:       f.next.byName,
 		Fronts:     f.fronts.fronts(),
@@ -101,7 +114,14 @@ func (f *workerFlags) run(ctx context.Context, name string, handler pipeline.Han
 	if err != nil {
 		return usageError{err}
 	}
+	if err := m.metrics.Workers(f.stage, w); err != nil {
+		return err
+	}
+	part, err := m.around(w, log)
+	if err != nil {
+		return err
+	}
 	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", string(f.upstream))
 	defer adaptWorker(w)()
-	return serve(ctx, w, f.drain, log)
+	return serve(ctx, part, f.drain, log)
 }

@@ -1,6 +1,9 @@
 package graph
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // compose puts the documents of several files together. It returns where the
 // keys of the files are, too, each at its first place; top is the place of what
@@ -18,8 +21,9 @@ func compose(documents []document, top Position) (*Graph, map[string]Position, [
 		if len(d.classes) > 0 {
 			g.Priorities = d.classes
 		}
-		if d.limits.MaxHops != 0 {
+		if d.limits.MaxHops != 0 || d.limits.FrontGrace != 0 {
 			g.Limits = d.limits
+			g.Limits.MaxHops = cmp.Or(d.limits.MaxHops, DefaultMaxHops)
 		}
 		for _, s := range d.stages {
 			if first, twice := stages[s.Name]; twice {

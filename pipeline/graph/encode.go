@@ -30,8 +30,10 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
-	if g.Limits.MaxHops != 0 {
-		file.mapping("limits").number("max_hops", g.Limits.MaxHops)
+	if l := g.Limits; l.MaxHops != 0 || l.FrontGrace != 0 {
+		limits := file.mapping("limits")
+		limits.number("max_hops", l.MaxHops)
+		limits.duration("front_grace", l.FrontGrace)
 	}
 	if len(e.problems) > 0 {
 		return nil, &Invalid{e.problems}

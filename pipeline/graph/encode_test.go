@@ -44,7 +44,7 @@ func full() *graph.Graph {
 			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
-		Limits:     graph.Limits{MaxHops: 9},
+		Limits:     graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
 		Priorities: []graph.Priority{{Name: "null", Weight: 3}, {Name: "10", Weight: 1000}},
 	}
 }

@@ -223,6 +223,9 @@ func (g *Graph) Class(name string) uint8 {
 type Limits struct {
 	// MaxHops is how many stages a job may enter. Load fills in DefaultMaxHops.
 	MaxHops int
+	// FrontGrace is how long a front may be away before workers and proxies give
+	// its jobs up: 0 is as long as they do by default, Never for ever.
+	FrontGrace time.Duration
 
 	Position Position
 	origin

@@ -179,5 +179,7 @@ func limitsKeys() []key[Limits] {
 	return []key[Limits]{
 		field("max_hops", whole(1, math.MaxInt32), func(l *Limits) *int { return &l.MaxHops }, "1000000",
 			"how many stages a job may enter (508)"),
+		field("front_grace", span{least: time.Nanosecond, never: true}.kind(), func(l *Limits) *time.Duration { return &l.FrontGrace }, "5s",
+			"how long a front may be away before workers and proxies give its jobs up, or never"),
 	}
 }

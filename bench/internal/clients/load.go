@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -30,8 +31,10 @@ type Load struct {
 	Steady, Pipelining, Streaming, Leaving, Fresh int
 	// Think is the longest pause before a request.
 	Think time.Duration
-	// Hang is how long a handler in a thousand ignores its context; 0: none does.
-	Hang time.Duration
+	// Hang is how long a handler ignores its context; 0: none does. One in
+	// HangOften does; 0: in a thousand.
+	Hang      time.Duration
+	HangOften int
 	// Errors has a request in so many fail; 0: none.
 	Errors int
 	// Busy lets 503 be the answer even when all is calm.
@@ -86,7 +89,7 @@ func (c *client) task() *trial.Task {
 	if c.load.Errors > 0 && c.rand.IntN(c.load.Errors) == 0 {
 		t.Fail = 422
 	}
-	if c.load.Hang > 0 && t.Turns > 0 && c.rand.IntN(1000) == 0 {
+	if c.load.Hang > 0 && t.Turns > 0 && c.rand.IntN(cmp.Or(c.load.HangOften, 1000)) == 0 {
 		t.Hang = c.load.Hang
 	}
 	return t

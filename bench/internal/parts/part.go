@@ -149,7 +149,7 @@ func (p *Part) Kill() {
 
 // Terminate asks the program to end and waits for it. After limit it is killed:
 // a *StuckError, with its goroutines in its log. Another exit code than 0 is a
-// *CodeError.
+// *CodeError; the signal itself may end a program that has hardly begun.
 func (p *Part) Terminate(limit time.Duration) error {
 	r := p.current()
 	if r == nil {
@@ -167,10 +167,11 @@ func (p *Part) Terminate(limit time.Duration) error {
 		<-r.ended
 		return &StuckError{p.Name, limit}
 	}
-	if !r.cmd.ProcessState.Success() {
-		return &CodeError{p.Name, r.cmd.ProcessState.String()}
+	how, _ := r.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if early := how.Signaled() && how.Signal() == syscall.SIGTERM; early || r.cmd.ProcessState.Success() {
+		return nil
 	}
-	return nil
+	return &CodeError{p.Name, r.cmd.ProcessState.String()}
 }
 
 // Tail returns the last n bytes of what the program printed.

@@ -77,6 +77,7 @@ func TestTerminateTellsHowItEnded(t *testing.T) {
 	}{
 		"well":        {`trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done`, nil},
 		"with a code": {`trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done`, new(*CodeError)},
+		"too early":   {`echo up; exec sleep 1000`, nil},
 		"not at all":  {`trap '' TERM QUIT; echo up; while :; do sleep 0.01; done`, new(*StuckError)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 // partWord is the first argument of a process that is a part.
 const partWord = "trial-part"
 
+// plantVariable tells parts of a mistake that they are to make.
+const plantVariable = "TRIAL_PLANT"
+
 // Program returns the command that makes this program a part, for one whose main
 // function begins with PartMain.
 func Program() ([]string, error) {
@@ -35,5 +38,5 @@ func PartMain() {
 		os.Exit(1)
 	}
 	os.Args = append(os.Args[:1], os.Args[3:]...)
-	trial.App(filepath.Join(dir, "journal")).Main()
+	trial.App(filepath.Join(dir, "journal"), trial.Plant(os.Getenv(plantVariable))).Main()
 }

@@ -32,6 +32,8 @@ type Config struct {
 	Timeout, Visit, Drain, StreamIdle time.Duration
 	// MaxPending is trial.Graph's.
 	MaxPending int
+	// Plant is a mistake that the workers make.
+	Plant trial.Plant
 	// Died is told of parts that end by themselves.
 	Died func(*parts.DiedError)
 }
@@ -160,6 +162,7 @@ func (r *Rig) members(file string) {
 		m.Part = &parts.Part{
 			Name:    name,
 			Command: append(append([]string(nil), r.cfg.Program...), r.dir, "run", file, "--role", role),
+			Env:     []string{plantVariable + "=" + string(r.cfg.Plant)},
 			Log:     filepath.Join(r.dir, name+".log"),
 			Died:    r.cfg.Died,
 		}

@@ -38,7 +38,7 @@ func TestWorkersMakeTheExpectedAnswer(t *testing.T) {
 // walk leads a task through all its stages.
 func walk(t *testing.T, journal string, task *Task) *pipeline.Response {
 	t.Helper()
-	app := App(journal)
+	app := App(journal, "")
 	at := Entry
 	outcome := pipelinetest.Do(t.Context(), app.Workers[at], pipeline.NewRequest(task.Method, task.Target(), nil, task.Body))
 	for range task.Visits()[1:] {
@@ -57,7 +57,7 @@ func TestAFailingTaskNamesItself(t *testing.T) {
 }
 
 func TestBadTasksAreRefused(t *testing.T) {
-	entry := App(filepath.Join(t.TempDir(), "journal")).Workers[Entry]
+	entry := App(filepath.Join(t.TempDir(), "journal"), "").Workers[Entry]
 	for _, target := range []string{"/work", "/work?token=x", "/work?token=x&last=sum&turns=many"} {
 		assert.Equal(t, 400, pipelinetest.Get(t.Context(), entry, target).Response.Status, target)
 	}

@@ -3,16 +3,27 @@ package trial
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/pipeline"
 	"github.com/butterfly-zmq/butterfly/pipeline/daemon"
 )
 
+// Plant is a mistake that workers make on purpose, so that it can be seen that
+// it is found; "" is none.
+type Plant string
+
+// The mistakes.
+const (
+	Leak  Plant = "leak"  // the stage Entry leaves a goroutine behind with each job
+	Twice Plant = "twice" // the stage Sum does one job in ten twice
+)
+
 // App returns the program that the service's parts are. Workers write what they
 // do to the journal at that path; the file is opened by the first job.
-func App(journal string) *daemon.App {
-	w := &workers{book: &Journal{Path: journal}}
+func App(journal string, plant Plant) *daemon.App {
+	w := &workers{book: &Journal{Path: journal}, plant: plant}
 	return &daemon.App{
 		Name:  "trial",
 		Short: "A service whose answers can be checked.",
@@ -25,7 +36,11 @@ func App(journal string) *daemon.App {
 	}
 }
 
-type workers struct{ book *Journal }
+type workers struct {
+	book  *Journal
+	plant Plant
+	jobs  atomic.Int64 // of the stage Sum
+}
 
 // do notes a visit, takes as long as it is to take, and marks it.
 func (w *workers) do(ctx context.Context, j *job, v Visit, attempt int) error {
@@ -56,6 +71,9 @@ func (w *workers) entry(ctx context.Context, pj *pipeline.Job) (pipeline.Result,
 	if err != nil {
 		return pipeline.Result{}, err
 	}
+	if w.plant == Leak {
+		go func() { select {} }()
+	}
 	j := &job{baton: *b, digest: first(b.Token, r.Body), body: r.Body}
 	if err := w.do(ctx, j, Visit{Entry, 0}, pj.Attempt()); err != nil {
 		return pipeline.Result{}, err
@@ -83,6 +101,11 @@ func (w *workers) last(ctx context.Context, pj *pipeline.Job) (pipeline.Result, 
 	}
 	if err := w.do(ctx, j, Visit{j.Last, 0}, pj.Attempt()); err != nil {
 		return pipeline.Result{}, err
+	}
+	if w.plant == Twice && w.jobs.Add(1)%10 == 0 {
+		if err := w.book.Note(Visit{j.Last, 0}, j.Token, j.Method, pj.Attempt()); err != nil {
+			return pipeline.Result{}, err
+		}
 	}
 	switch {
 	case j.Fail > 0:
