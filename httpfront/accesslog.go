@@ -3,7 +3,6 @@ package httpfront
 import (
 	"io"
 	"log/slog"
-	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ func (a *accessLog) note(x *exchange, now time.Time, bytes int) {
 		a.lost++
 		return
 	}
-	b := appendHost(a.buf, x.conn.RemoteAddr())
+	b := appendHost(a.buf, x)
 	b = append(b, " - - ["...)
 	b = append(b, a.time(now)...)
 	b = append(b, `] "`...)
@@ -135,13 +134,15 @@ func (a *accessLog) flush(spare []byte) []byte {
 	return full
 }
 
-func appendHost(dst []byte, a net.Addr) []byte {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return append(dst, '-')
+// appendHost appends the address of the client, or a dash for one without.
+func appendHost(dst []byte, x *exchange) []byte {
+	switch {
+	case x.asker.IsValid():
+		return x.asker.AppendTo(dst)
+	case x.conn.peer.IsValid():
+		return x.conn.peer.AppendTo(dst)
 	}
-	ip := tcp.AddrPort().Addr().Unmap()
-	return ip.AppendTo(dst)
+	return append(dst, '-')
 }
 
 // appendQuoted appends s so that it cannot end the quotes or the line.

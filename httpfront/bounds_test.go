@@ -117,13 +117,13 @@ func TestMaxConnsPerClient(t *testing.T) {
 }
 
 func TestClientOf(t *testing.T) {
-	tcp := func(ip string) netip.Addr { return clientOf(&net.TCPAddr{IP: net.ParseIP(ip), Port: 1}) }
+	tcp := func(ip string) netip.Addr { return clientOf(peerOf(&net.TCPAddr{IP: net.ParseIP(ip), Port: 1})) }
 	require.Equal(t, tcp("192.0.2.1"), tcp("::ffff:192.0.2.1"))
 	require.NotEqual(t, tcp("192.0.2.1"), tcp("192.0.2.2"))
 	require.Equal(t, tcp("2001:db8:0:1::1"), tcp("2001:db8:0:1:ffff:ffff:ffff:ffff"))
 	require.NotEqual(t, tcp("2001:db8:0:1::1"), tcp("2001:db8:0:2::1"))
-	require.Equal(t, clientOf(&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "a"}), clientOf(&net.TCPAddr{IP: net.ParseIP("fe80::2"), Zone: "b"}))
-	require.False(t, clientOf(&net.UnixAddr{Name: "x"}).IsValid())
+	require.Equal(t, clientOf(peerOf(&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "a"})), clientOf(peerOf(&net.TCPAddr{IP: net.ParseIP("fe80::2"), Zone: "b"})))
+	require.False(t, clientOf(peerOf(&net.UnixAddr{Name: "x"})).IsValid())
 }
 
 // The default leaves half of the connections to others.

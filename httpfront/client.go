@@ -85,6 +85,9 @@ func (x *exchange) clientOf(route *Route) uint32 {
 			return hash("field", value)
 		}
 	}
+	if x.asker.IsValid() && x.asker != x.conn.peer {
+		return hashClient(clientOf(x.asker))
+	}
 	return x.conn.client
 }
 

@@ -53,11 +53,11 @@ func TestARouteMayHaveItsOwnClientHeader(t *testing.T) {
 // comes in either form.
 func TestAClientsAddresses(t *testing.T) {
 	of := func(address string) uint32 {
-		return hashClient(clientOf(&net.TCPAddr{IP: net.ParseIP(address)}))
+		return hashClient(clientOf(peerOf(&net.TCPAddr{IP: net.ParseIP(address)})))
 	}
 	require.Equal(t, of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::1"))
 	require.NotEqual(t, of("2001:db8:1:2:3::4"), of("2001:db8:1:3:3::4"))
 	require.NotEqual(t, of("192.0.2.1"), of("192.0.2.2"))
-	require.Equal(t, hashClient(clientOf(&net.TCPAddr{IP: net.IP{192, 0, 2, 1}})), of("192.0.2.1"))
-	require.Zero(t, hashClient(clientOf(&net.UnixAddr{})))
+	require.Equal(t, hashClient(clientOf(peerOf(&net.TCPAddr{IP: net.IP{192, 0, 2, 1}}))), of("192.0.2.1"))
+	require.Zero(t, hashClient(clientOf(peerOf(&net.UnixAddr{}))))
 }

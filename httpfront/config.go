@@ -52,6 +52,21 @@ type Config struct {
 	// TLS encrypts all connections; nil: none. Its files are read by Run.
 	TLS *TLS
 
+	// TrustedProxies are the addresses of proxies that are believed when they say
+	// for whom they ask, in the form of Forwarded, and what the request is called.
+	// Their connections are not counted for MaxConnsPerClient. From all others
+	// such fields end here, as they do where there is no Forwarded.
+	TrustedProxies TrustedProxies
+	// Forwarded is how trusted proxies say for whom they ask, and how workers are
+	// told, of every request. The zero value is not at all.
+	Forwarded Forwarded
+	// RequestIDHeader is the field in which trusted proxies give a request its
+	// id, workers see it, and clients are told; "" is none, and ids are the
+	// front's own.
+	RequestIDHeader string
+	// RequestIDFromAll takes ids from everybody: for clients that are all known.
+	RequestIDFromAll bool
+
 	// LivePath answers 200 to GET and HEAD as long as the process serves
 	// (liveness); "" is no such path.
 	LivePath string
@@ -222,6 +237,9 @@ func (c *Config) Validate() error {
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
 	bad(c.MaxConnsPerClient < 0, "MaxConnsPerClient", "is negative")
 	bad(c.MaxRequestsPerConn < 0, "MaxRequestsPerConn", "is negative")
+	bad(c.Forwarded > ForwardedRFC7239, "Forwarded", "is no form")
+	bad(c.RequestIDHeader != "" && !IsRequestIDField(c.RequestIDHeader), "RequestIDHeader", "is no name of a field that may be replaced")
+	bad(c.RequestIDFromAll && c.RequestIDHeader == "", "RequestIDFromAll", "is nothing without RequestIDHeader")
 	if c.TLS != nil {
 		wrong := c.TLS.validate()
 		bad(wrong != "", "TLS", wrong)

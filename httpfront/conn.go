@@ -31,8 +31,11 @@ type conn struct {
 	secure   *tls.Conn // nil: not encrypted
 	front    *Front
 	number   uint64     // in the registry
-	who      netip.Addr // for whom the registry counts it
-	client   uint32     // hash of that
+	peer     netip.Addr // its address; zero: none
+	trusted  bool       // the peer is a proxy that is believed
+	who      netip.Addr // for whom the registry counts it; zero: nobody
+	client   uint32     // hash of the peer's address
+	lines    []byte     // for the front's own header lines
 
 	first       [firstRead]byte
 	buf         []byte   // what has come and nobody has read; may be a part of first
@@ -61,8 +64,11 @@ type conn struct {
 }
 
 func newConn(f *Front, nc net.Conn) *conn {
-	who := clientOf(nc.RemoteAddr())
-	c := &conn{Conn: nc, raw: nc, front: f, who: who, client: hashClient(who), fresh: true}
+	c := &conn{Conn: nc, raw: nc, front: f, peer: peerOf(nc.RemoteAddr()), fresh: true}
+	c.client = hashClient(clientOf(c.peer))
+	if c.trusted = f.cfg.TrustedProxies.has(c.peer); !c.trusted {
+		c.who = clientOf(c.peer)
+	}
 	if f.certs != nil {
 		c.secure = tls.Server(nc, f.certs.shown)
 		c.Conn = c.secure
@@ -152,9 +158,7 @@ func (c *conn) cutWrite() {
 
 // Close implements net.Conn: fasthttp calls it once, when it has served.
 func (c *conn) Close() error {
-	// An idle connection of a front that drains may have been answered a moment
-	// ago, and its client may be sending the next request.
-	if (c.lingers || c.front.draining.Load()) && !c.mute {
+	if c.mayLinger() && !c.mute {
 		c.mu.Lock()
 		c.idle = true // for drain
 		c.mu.Unlock()
@@ -165,6 +169,14 @@ func (c *conn) Close() error {
 	}
 	c.front.conns.remove(c)
 	return c.shut()
+}
+
+// mayLinger reports whether there may be something that nobody has read. An idle
+// connection of a front that drains may have been answered a moment ago, and its
+// client may be sending the next request; under TLS it may have sent a
+// close_notify.
+func (c *conn) mayLinger() bool {
+	return c.lingers || c.front.draining.Load() || c.secure != nil && !c.cutOff
 }
 
 // drain closes the connection if it is idle.

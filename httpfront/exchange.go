@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"errors"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -24,8 +25,10 @@ type exchange struct {
 	key   wire.Key  // of the pending request, once there is one
 	to    *Served   // counts the answer; nil: nobody does
 
-	client uint32 // by which the stages tell the client from others
-	lane   *Lane  // that it is in; nil: none
+	asker  netip.Addr // for whom the request is made; zero: the peer, or nobody knows
+	named  string     // its id, where ids are taken over or told; ""
+	client uint32     // by which the stages tell the client from others
+	lane   *Lane      // that it is in; nil: none
 
 	parsed  bool            // the head is a good one
 	unread  bool            // nobody knows what follows on the connection
@@ -73,7 +76,7 @@ func (x *exchange) serve() error {
 	if !x.conn.begun || !x.conn.head.done {
 		return errOverread
 	}
-	req, coming, err := httptext.FromFastHTTP(&x.ctx.Request.Header, len(x.conn.buf))
+	req, coming, err := x.edge().FromFastHTTP(&x.ctx.Request.Header, len(x.conn.buf))
 	if err != nil {
 		return err
 	}
@@ -159,35 +162,6 @@ func (x *exchange) route(req *httptext.Request) (Route, error) {
 	return route, err
 }
 
-// open registers the request as pending.
-func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending, error) {
-	timeout := route.Timeout
-	if timeout == 0 {
-		timeout = x.front.cfg.Timeout
-	}
-	ask := loopback.Ask{Bytes: req.Size(), Now: x.began}
-	if timeout > 0 {
-		ask.Deadline = ask.Now.Add(timeout)
-	}
-	x.client = x.clientOf(route)
-	if route.Lane != nil {
-		if err := route.Lane.enter(x.client, ask.Now, ask.Deadline); err != nil {
-			return nil, err
-		}
-		x.lane = route.Lane
-	}
-	p, err := x.front.cfg.Table.Open(ask)
-	if err != nil {
-		x.leave(dropped)
-		if gauge, ok := route.Stage.(loopback.Gauge); ok && errors.Is(err, loopback.ErrFull) {
-			err = &pendingError{err, gauge.Wait()}
-		}
-		return nil, err
-	}
-	x.key = p.Info().Key()
-	return p, nil
-}
-
 // ask submits the job and waits for its answer, or for the first part of it. The
 // request belongs to the stage from then on. An answer that comes in parts can
 // still be abandoned by the connection.
@@ -196,6 +170,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	info.Version = uint8(req.Minor)
 	info.KeepAlive, info.Close = req.Connection()
 	info.Client = x.client
+	x.tell(info)
 	info.Priority = route.Priority
 	if x.head {
 		info.Flags |= wire.Head
@@ -210,26 +185,11 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
-	switch {
-	case err == nil && answer.Info.Code != fasthttp.StatusServiceUnavailable:
-		x.leave(answered)
-	case errors.Is(err, loopback.ErrDeadline):
-		x.leave(expired)
-	default:
-		x.leave(dropped)
-	}
+	x.leave(outcomeOf(&answer, err))
 	if p.Stream() == nil {
 		x.conn.settled()
 	}
 	return answer, err
-}
-
-// leave lets the request out of its lane, if it is in one.
-func (x *exchange) leave(how outcome) {
-	if x.lane != nil {
-		x.lane.leave(x.client, how, time.Now())
-		x.lane = nil
-	}
 }
 
 // refused logs jobs that a stage does not take, once a second: that happens under
@@ -276,8 +236,8 @@ func (x *exchange) answer(payload wire.Payload) error {
 	if r.Failed() {
 		r = x.failure(r)
 	}
-	if err := r.WriteTo(&x.ctx.Response, x.head); err != nil {
-		// WriteTo has put a plain 500 in the answer's place.
+	if err := x.send(r); err != nil {
+		// send has put a plain 500 in the answer's place.
 		x.front.log.Error("answer cannot be sent", "request_id", x.id(), "err", err)
 	}
 	return nil
@@ -322,14 +282,17 @@ func (x *exchange) hangUp() {
 	x.ctx.SetStatusCode(statusHungUp)
 }
 
-// id returns the request's id, as logs and error bodies show it. A request
-// refused before it was registered has one of its connection's number and its
-// place there, which is not fasthttp's: that has none for a request that could
-// not be read.
+// id returns the request's id, as logs and error bodies show it: the key of its
+// job, unless ids are taken over or told. Before it was registered it has one of
+// its connection's number and its place there, which is not fasthttp's: that has
+// none for a request that could not be read.
 func (x *exchange) id() string { return string(x.appendID(nil)) }
 
 // appendID writes a key as its String does, without allocating.
 func (x *exchange) appendID(dst []byte) []byte {
+	if x.named != "" {
+		return append(dst, x.named...)
+	}
 	if x.key == (wire.Key{}) {
 		dst = appendHex(dst, x.front.cfg.Table.Instance(), 16)
 		dst = append(dst, '-')

@@ -30,7 +30,7 @@ func addScenes(f *testing.F, add func(send []byte)) {
 func FuzzConnection(f *testing.F) {
 	addScenes(f, func(send []byte) { f.Add(send, uint16(1), false) })
 	f.Fuzz(func(t *testing.T, in []byte, piece uint16, stays bool) {
-		front := newStand(t, sceneConfig)
+		front := newStand(t, sceneConfigs[""])
 		end := io.EOF
 		if stays {
 			end = errStays

@@ -37,7 +37,7 @@ func (x *exchange) told(status int, message string, own bool) *httptext.Response
 		r = httptext.NewText(status, message+" (request "+id+")")
 	}
 	r.Header.Add("Vary", "Accept")
-	r.Header.Add("X-Request-Id", id)
+	r.Header.Add(x.front.idHeader(), id)
 	return r
 }
 

@@ -18,7 +18,7 @@ func (x *exchange) refuse(err error) {
 		resp.Header.Add("Retry-After", httptext.RetryAfter(patience(err)))
 	}
 	// These fields can travel.
-	_ = resp.WriteTo(&x.ctx.Response, x.head)
+	_ = x.send(resp)
 	if r.close {
 		x.hurry()
 	}
@@ -76,7 +76,7 @@ func (x *exchange) health() bool {
 		r.Header.Add("Retry-After", httptext.RetryAfter(0))
 	}
 	r.Header.Add("Cache-Control", "no-store")
-	_ = r.WriteTo(&x.ctx.Response, x.head) // these fields can travel
+	_ = x.send(r) // these fields can travel
 	return true
 }
 

@@ -1,7 +1,6 @@
 package httpfront
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 )
@@ -63,15 +62,10 @@ func (r *registry) remove(c *conn) {
 	}
 }
 
-// clientOf returns whom a connection is counted for: an IPv4 address, or the
-// first 64 bits of an IPv6 address, since a single host has the rest to itself
-// (RFC 4291, section 2.5.4). Of other networks it returns nobody.
-func clientOf(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+// clientOf returns whom a peer is taken for: an IPv4 address, or the first 64
+// bits of an IPv6 address, since a single host has the rest to itself (RFC 4291,
+// section 2.5.4).
+func clientOf(ip netip.Addr) netip.Addr {
 	if ip.Is6() {
 		if p, err := ip.Prefix(64); err == nil {
 			return p.Addr()

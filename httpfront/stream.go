@@ -42,7 +42,8 @@ func (x *exchange) stream(p *loopback.Pending, payload wire.Payload) error {
 		s.sent = len(x.ctx.Response.Body())
 		return s.Close()
 	}
-	s.first, head.Body = head.Body, nil
+	s.first, head = head.Body, &httptext.Opening{Response: x.dress(head.Response)}
+	head.Body = nil
 	resp := &x.ctx.Response
 	switch {
 	case head.Bodiless():

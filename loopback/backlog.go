@@ -8,46 +8,50 @@ import (
 // jobOverhead is more than what a job costs a queue beside its payload.
 const jobOverhead = 512
 
-// backlog holds a front's jobs while their proxy is away. It is not the queue of
+// backlog holds jobs, or what knows one, while their proxy is away: a front's. It is not the queue of
 // the connection since it lets go of jobs whose clients leave, or whose deadline
 // passes, meanwhile: their requests are not open any more. Its owner serializes
 // the calls.
 //
 // Its limits are those of the queue, which is to take all of it at once. A single
 // job is taken whatever its size.
-type backlog struct {
+type backlog[J interface{ waiting() *Job }] struct {
 	limits  transport.QueueLimits
-	jobs    []*Job
+	jobs    []J
 	bytes   int64
 	sweepAt int // jobs at which it is worth looking for those that have ended
 }
+
+// waiting returns the job.
+func (j *Job) waiting() *Job { return j }
 
 // cost is what a job counts for.
 func (j *Job) cost() int64 { return int64(j.Size) + jobOverhead }
 
 // add takes a job, and reports whether there was room. It returns how many others
 // were let go: those for which open does not hold.
-func (b *backlog) add(job *Job, open func(*Job) bool) (dropped int, ok bool) {
-	if len(b.jobs) >= b.sweepAt || b.bytes+job.cost() > b.limits.Bytes {
+func (b *backlog[J]) add(job J, open func(*Job) bool) (dropped int, ok bool) {
+	cost := job.waiting().cost()
+	if len(b.jobs) >= b.sweepAt || b.bytes+cost > b.limits.Bytes {
 		dropped = b.sweep(open)
 	}
-	if len(b.jobs) > 0 && (len(b.jobs) >= b.limits.Count || b.bytes+job.cost() > b.limits.Bytes) {
+	if len(b.jobs) > 0 && (len(b.jobs) >= b.limits.Count || b.bytes+cost > b.limits.Bytes) {
 		return dropped, false
 	}
 	b.jobs = append(b.jobs, job)
-	b.bytes += job.cost()
+	b.bytes += cost
 	return dropped, true
 }
 
 // sweep lets go of all jobs for which open does not hold, and returns how many
 // these were. To look at each is paid for by those that came since the last time.
-func (b *backlog) sweep(open func(*Job) bool) (dropped int) {
+func (b *backlog[J]) sweep(open func(*Job) bool) (dropped int) {
 	kept := b.jobs[:0]
 	b.bytes = 0
 	for _, job := range b.jobs {
-		if open(job) {
+		if open(job.waiting()) {
 			kept = append(kept, job)
-			b.bytes += job.cost()
+			b.bytes += job.waiting().cost()
 		}
 	}
 	dropped = len(b.jobs) - len(kept)
@@ -58,9 +62,9 @@ func (b *backlog) sweep(open func(*Job) bool) (dropped int) {
 }
 
 // take returns all jobs, in the order in which they came, and keeps none.
-func (b *backlog) take() []*Job {
+func (b *backlog[J]) take() []J {
 	jobs := b.jobs
-	*b = backlog{limits: b.limits}
+	*b = backlog[J]{limits: b.limits}
 	return jobs
 }
 

@@ -15,12 +15,11 @@ import (
 // known, over as many connections as that takes. It is safe for concurrent use;
 // the handler of its dialer tells it PeerUp and PeerDown.
 type line struct {
+	*account
 	dialer   *transport.Dialer
 	endpoint string
-	resend   int           // how often a message that got lost is sent again
-	up       atomic.Bool   // connected
-	open     atomic.Int64  // messages whose fate is not known
-	empty    chan struct{} // holds a token once open has become 0
+	resend   int         // how often a message that got lost is sent again
+	up       atomic.Bool // connected
 	away     underWay
 }
 
@@ -64,9 +63,20 @@ func (u *underWay) held(front uint64, add func(wire.Key)) {
 	}
 }
 
+// account is of messages whose fate is not known. Lines may share one.
+type account struct {
+	open  atomic.Int64
+	empty chan struct{} // holds a token once open has become 0
+}
+
+func newAccount() *account { return &account{empty: make(chan struct{}, 1)} }
+
 // dial makes the line's dialer; it acquires nothing.
 func (l *line) dial(endpoint string, o transport.Options, h transport.Handler) (err error) {
-	l.endpoint, l.empty = endpoint, make(chan struct{}, 1)
+	l.endpoint = endpoint
+	if l.account == nil {
+		l.account = newAccount()
+	}
 	l.dialer, err = transport.NewDialer(endpoint, o, h)
 	return err
 }
@@ -100,27 +110,27 @@ func (l *line) send(info *wire.Info, frames [][]byte, sent transport.Notifier) e
 }
 
 // settle ends the account of a message.
-func (l *line) settle() {
-	if l.open.Add(-1) == 0 {
+func (a *account) settle() {
+	if a.open.Add(-1) == 0 {
 		select {
-		case l.empty <- struct{}{}:
+		case a.empty <- struct{}{}:
 		default:
 		}
 	}
 }
 
 // flush waits until no message is on its way any more, or ctx ends; then it
-// returns ctx's cause. The dialer has to run.
-func (l *line) flush(ctx context.Context) error {
-	for l.open.Load() > 0 {
+// returns ctx's cause. The dialers have to run.
+func (a *account) flush(ctx context.Context) error {
+	for a.open.Load() > 0 {
 		select {
-		case <-l.empty:
+		case <-a.empty:
 		case <-ctx.Done():
-			return fmt.Errorf("loopback: %d messages have not left: %w", l.open.Load(), context.Cause(ctx))
+			return fmt.Errorf("loopback: %d messages have not left: %w", a.open.Load(), context.Cause(ctx))
 		}
 	}
 	select {
-	case l.empty <- struct{}{}: // for others who wait
+	case a.empty <- struct{}{}: // for others who wait
 	default:
 	}
 	return nil

@@ -26,17 +26,22 @@ type Remote struct {
 	slots    atomic.Uint32
 	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 
+	group   Losable // of which it is one; nil: it is alone
+	changed func()  // called when the state has changed; may be nil
+
 	mu     sync.Mutex // guards the fields below, and changes of up
 	state  RemoteState
-	prime  bool    // what is known, or was known last, of the workers' kind
-	waits  backlog // a front's jobs, while the proxy is away
-	ending bool    // Run is about to end
+	epoch  uint64        // connections so far
+	prime  bool          // what is known, or was known last, of the workers' kind
+	waits  backlog[*Job] // a front's jobs, while the proxy is away
+	ending bool          // Run is about to end
 }
 
 // RemoteState is what is known of a stage's proxy.
 type RemoteState struct {
 	Connected bool
 	Butterfly bool        // the proxy announced itself; else it is prime_server's
+	Instance  uint64      // by which it did so
 	Status    wire.Status // the last it told; zero before, and from prime_server
 	Told      time.Time   // when it told so; zero before
 }
@@ -48,7 +53,7 @@ type RemoteState struct {
 // others submit.
 func NewRemote(endpoint string, o transport.Options, table *Table) (*Remote, error) {
 	o.Socket = transport.Dealer
-	r := &Remote{table: table, waits: backlog{limits: o.Queue.WithDefaults()}}
+	r := &Remote{table: table, waits: backlog[*Job]{limits: o.Queue.WithDefaults()}}
 	if err := r.dial(endpoint, o, r); err != nil {
 		return nil, fmt.Errorf("loopback: stage: %w", err)
 	}
@@ -195,9 +200,15 @@ func (o *onItsWay) Sent(err error) {
 
 // State returns what is known of the stage's proxy.
 func (r *Remote) State() RemoteState {
+	s, _ := r.now()
+	return s
+}
+
+// now returns the state, and the number of the latest connection.
+func (r *Remote) now() (s RemoteState, epoch uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state
+	return r.state, r.epoch
 }
 
 // Prime reports whether requests have to keep to what prime_server's parser
@@ -213,9 +224,11 @@ func (r *Remote) Prime() bool {
 
 // PeerUp implements transport.Handler.
 func (r *Remote) PeerUp(p *transport.Peer) {
+	defer r.tell()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state = RemoteState{Connected: true, Butterfly: p.Instance() != 0}
+	r.epoch++
+	r.state = RemoteState{Connected: true, Butterfly: p.Instance() != 0, Instance: p.Instance()}
 	if !r.state.Butterfly {
 		r.prime = true
 	}
@@ -226,6 +239,7 @@ func (r *Remote) PeerUp(p *transport.Peer) {
 
 // PeerDown implements transport.Handler.
 func (r *Remote) PeerDown(*transport.Peer, error) {
+	defer r.tell()
 	r.mu.Lock()
 	r.up.Store(false)
 	r.state = RemoteState{}
@@ -233,14 +247,23 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	r.backlog.Store(false)
 	r.mu.Unlock()
 	if r.table != nil {
-		r.table.StageLost(r, time.Now())
+		r.table.StageLost(r.losable(), time.Now())
 	}
+}
+
+// losable returns the stage whose jobs are lost with the connection.
+func (r *Remote) losable() Losable {
+	if r.group != nil {
+		return r.group
+	}
+	return r
 }
 
 // Receive implements transport.Handler: butterfly's proxies tell their status,
 // and whatever else comes is not for us. One that closes gets no more, and is
 // told so by the end of what we write: then it has all that we sent.
 func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
+	defer r.tell()
 	for _, m := range batch {
 		if len(m) != 1 {
 			continue
@@ -261,6 +284,14 @@ func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 			p.Finish()
 		}
 		r.mu.Unlock()
+	}
+}
+
+// tell tells whoever wants to know that the state may have changed. The caller
+// does not hold the lock.
+func (r *Remote) tell() {
+	if r.changed != nil {
+		r.changed()
 	}
 }
 

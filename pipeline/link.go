@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -15,96 +15,104 @@ import (
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
-// link connects the slots of one worker process to its stage's proxy.
-//
-// To a butterfly proxy one connection carries all slots. prime_server's proxy
-// knows one job per connection, so towards it every slot has its own: which
-// kind it is shows when the first connection is up, and may change when the
-// proxy is replaced.
+// link connects the slots of one worker process to the proxies of its stage: one
+// as a rule, several where the stage has them. Each slot is at home at one of them
+// at a time.
 type link struct {
-	endpoint string
+	names    *transport.Names
+	roams    bool // there may be several proxies
 	options  transport.Options
 	instance uint64
 	refuse   func(job *loopback.Job, status int, reason string)
 	arrived  func(wire.Key) // nil: nobody wants to know
 	log      *slog.Logger
 	warn     rate.Sometimes
-	conns    []*linkConn
 	places   []*place
-	changed  chan struct{} // prime has changed
 
-	mu    sync.Mutex // guards the fields below, and the state of conns and places
-	prime bool
-	ticks uint64 // of run's ticker
-	cut   bool   // run has ended: no job comes any more
+	mu    sync.Mutex // guards the fields below, and the state of homes and places
+	homes []*home
+	start func(*home) // starts the connections of a home; nil before run
+	ticks uint64      // of run's ticker
+	cut   bool        // run has ended: no job comes any more
+	calm  int         // ticks since a proxy was starving
+	pause int         // ticks until slots may move again
 }
 
 // tick is how often slots are looked at that hold outcomes which do not leave:
 // a slot is held for one to two ticks at most.
 const tick = 50 * time.Millisecond
 
-// linkConn is one connection of a link.
-type linkConn struct {
-	link   *link
-	number int
-	dialer atomic.Pointer[transport.Dialer] // nil: it does not run
-	before atomic.Uint64                    // connections by earlier dialers
-	peer   *transport.Peer                  // nil while down; guarded by link.mu
-}
-
-func newLink(endpoint string, slots int, o transport.Options, log *slog.Logger) (*link, error) {
+// newLink returns a link to the proxies at endpoints, which commas separate.
+func newLink(endpoints string, slots int, o transport.Options, log *slog.Logger) (*link, error) {
 	o.Socket, o.DropOnDisconnect = transport.Dealer, true // beats of an old connection mean nothing on a new one
+	all := loopback.Endpoints(endpoints)
+	names, err := transport.NewNames(all, o)
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: upstream proxy: %w", err)
+	}
 	l := &link{
-		endpoint: endpoint,
+		names:    names,
+		roams:    len(all) > 1 || !names.Fixed(),
 		options:  o,
 		instance: o.Instance,
 		log:      log,
 		warn:     rate.Sometimes{Interval: time.Second},
-		changed:  make(chan struct{}, 1),
 	}
 	for n := range slots {
-		l.conns = append(l.conns, &linkConn{link: l, number: n})
 		l.places = append(l.places, newPlace(l, n))
 	}
-	if _, err := transport.NewDialer(endpoint, o, nil); err != nil {
-		return nil, fmt.Errorf("pipeline: upstream proxy: %w", err)
+	for _, e := range all {
+		if l.home(e) != nil {
+			return nil, fmt.Errorf("pipeline: upstream proxy: the endpoint %q is there twice", e)
+		}
+		if err := l.add(e); err != nil {
+			return nil, err
+		}
+	}
+	if !l.roams {
+		for _, p := range l.places {
+			p.home = l.homes[0]
+		}
 	}
 	return l, nil
 }
 
-// run keeps one connection until ctx ends.
-func (c *linkConn) run(ctx context.Context) {
-	d, err := transport.NewDialer(c.link.endpoint, c.link.options, c)
-	if err != nil {
-		panic(err) // newLink has tried it
+// add makes a home. The caller holds the lock, or nobody else knows l.
+func (l *link) add(endpoint string) error {
+	h := &home{link: l, endpoint: endpoint, named: true, changed: make(chan struct{}, 1)}
+	for n := range l.places {
+		h.conns = append(h.conns, &linkConn{home: h, number: n})
 	}
-	c.dialer.Store(d)
-	_ = d.Run(ctx)
-	c.dialer.Store(nil)
-	c.before.Add(d.Stats().Connections)
+	if _, err := transport.NewDialer(endpoint, l.options, nil); err != nil {
+		return fmt.Errorf("pipeline: upstream proxy: %w", err)
+	}
+	l.homes = append(l.homes, h)
+	return nil
 }
 
-// sockets returns what all connections have together.
-func (l *link) sockets() (all transport.Stats) {
-	for _, c := range l.conns {
-		if d := c.dialer.Load(); d != nil {
-			all = all.Plus(d.Stats())
+// home returns the home at an endpoint, or nil.
+func (l *link) home(endpoint string) *home {
+	for _, h := range l.homes {
+		if h.endpoint == endpoint {
+			return h
 		}
-		all.Connections += c.before.Load()
 	}
-	return all
+	return nil
 }
 
 // run keeps the connections until ctx ends, and joins what it started.
 func (l *link) run(ctx context.Context) {
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	conns.Go(func() { l.conns[0].run(ctx) })
-	more := func() {}
-	defer func() {
-		more()
-		l.end()
-	}()
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer l.end()
+	l.mu.Lock()
+	l.start = func(h *home) {
+		var own context.Context
+		own, h.stop = context.WithCancel(ctx)
+		parts.Go(func() { h.run(own) })
+	}
+	l.mu.Unlock()
+	parts.Go(func() { l.names.Run(ctx, l.follow) })
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
@@ -113,9 +121,6 @@ func (l *link) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			l.tick()
-		case <-l.changed:
-			more()
-			more = l.runOthers(ctx)
 		}
 	}
 }
@@ -141,125 +146,81 @@ func (l *link) tick() {
 	for _, p := range l.places {
 		p.tick()
 	}
-}
-
-// runOthers starts the connections of the other slots where the proxy wants
-// one for each, and returns what stops and joins them.
-func (l *link) runOthers(ctx context.Context) (stop func()) {
-	l.mu.Lock()
-	prime := l.prime
-	l.mu.Unlock()
-	if !prime {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var conns sync.WaitGroup
-	for _, c := range l.conns[1:] {
-		conns.Go(func() { c.run(ctx) })
-	}
-	return func() {
-		cancel()
-		conns.Wait()
+	if l.roams {
+		l.calm++
+		l.pause = max(0, l.pause-1)
+		l.settle()
 	}
 }
 
-// carrier returns the connection that carries a slot's beats now, nil if it is
-// down. It is called with the lock held.
-func (l *link) carrier(slot int) *transport.Peer {
-	if l.prime {
-		return l.conns[slot].peer
-	}
-	return l.conns[0].peer
-}
-
-// PeerUp implements transport.Handler: idle slots say so to the new peer.
-func (c *linkConn) PeerUp(p *transport.Peer) {
-	l := c.link
+// follow takes what the endpoints stand for now. A proxy that is not among it any
+// more is left as one that drains is.
+func (l *link) follow(endpoints []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.number > 0 && p.Instance() != 0 {
-		return // the proxy was replaced, as the first connection is about to see
+	if l.cut {
+		return
 	}
-	c.peer = p
-	if prime := p.Instance() == 0; c.number == 0 && prime != l.prime {
-		l.prime = prime
-		select {
-		case l.changed <- struct{}{}:
-		default:
+	for _, h := range slices.Clone(l.homes) {
+		if h.named = slices.Contains(endpoints, h.endpoint); !h.named && !h.up() {
+			l.remove(h)
 		}
 	}
-	for _, pl := range l.places {
-		pl.tell()
+	for _, e := range endpoints {
+		if l.home(e) == nil {
+			if err := l.add(e); err != nil {
+				l.log.Error("proxy left out", "endpoint", e, "err", err)
+			}
+		}
 	}
-}
-
-// PeerDown implements transport.Handler.
-func (c *linkConn) PeerDown(p *transport.Peer, _ error) {
-	l := c.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if c.peer == p {
-		c.peer = nil
-	}
-	for _, pl := range l.places {
-		if pl.leaving {
-			pl.tell()
+	for _, h := range l.homes {
+		if h.stop == nil {
+			l.start(h)
 		}
 	}
 }
 
-// Receive implements transport.Handler: jobs, and receipts of withdrawals.
-func (c *linkConn) Receive(p *transport.Peer, batch []transport.Message) {
-	for _, m := range batch {
-		if err := c.take(m); err != nil {
-			c.link.warn.Do(func() { c.link.log.Warn("message refused", "peer", p.Remote(), "err", err) })
+// remove forgets a home that is not connected. The caller holds the lock.
+func (l *link) remove(h *home) {
+	if i := slices.Index(l.homes, h); i >= 0 {
+		l.homes = slices.Delete(l.homes, i, i+1)
+	}
+	if h.stop != nil {
+		h.stop()
+	}
+	for _, p := range l.places {
+		if p.home == h {
+			p.home = nil
+		}
+		if p.want == h {
+			p.want = nil
 		}
 	}
 }
 
-func (c *linkConn) take(m transport.Message) error {
-	if len(m) == 1 {
-		if b, err := wire.ParseBeat(m[0]); err == nil && b.Withdraw {
-			return c.link.withdrawn(b)
-		}
-	}
-	if len(m) == 0 {
-		return fmt.Errorf("pipeline: an empty message is no job")
-	}
-	info, err := wire.ParseInfo(m[0])
-	if err != nil {
-		return err
-	}
-	payload := wire.Frames(m[1:])
-	job := &loopback.Job{Info: info, Payload: payload, Size: payload.Size()}
-	key := info.Key() // the job is its slot's in a moment
-	if c.link.arrived != nil {
-		defer c.link.arrived(key)
-	}
-	if !c.link.place(c, &info).give(job) {
-		c.link.refuse(job, 503, "the worker has no place for the job")
-		return fmt.Errorf("pipeline: the proxy sent more jobs than slots are idle")
-	}
-	return nil
-}
-
-// place returns the slot that a job on connection c is for. A job that could
-// not be given the extension names none: any idle one takes it.
+// place returns the slot that a job on connection c is for, nil if it is at home
+// elsewhere. A job that could not be given the extension names none: any idle one
+// takes it.
 func (l *link) place(c *linkConn, i *wire.Info) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var p *place
 	switch {
-	case l.prime:
-		return l.places[c.number]
+	case c.home.prime:
+		p = l.places[c.number]
 	case i.Extended && int(i.Slot) < len(l.places):
-		return l.places[i.Slot]
-	}
-	for _, pl := range l.places {
-		if pl.state == idle {
-			return pl
+		p = l.places[i.Slot]
+	default:
+		for _, other := range l.places {
+			if other.home == c.home && (p == nil || p.state != idle) {
+				p = other
+			}
 		}
 	}
-	return l.places[0]
+	if p == nil || p.home != c.home {
+		return nil
+	}
+	return p
 }
 
 // held calls add with the keys of the jobs that slots have.
@@ -276,11 +237,31 @@ func (l *link) held(add func(wire.Key)) {
 	}
 }
 
-// withdrawn takes the proxy's receipt: no job is on its way to the slot.
-func (l *link) withdrawn(b wire.Beat) error {
+// sockets returns what all connections have together.
+func (l *link) sockets() (all transport.Stats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.homes {
+		for _, c := range h.conns {
+			if d := c.dialer.Load(); d != nil {
+				all = all.Plus(d.Stats())
+			}
+			all.Connections += c.before.Load()
+		}
+	}
+	return all
+}
+
+// withdrawn takes a proxy's receipt: no job is on its way to the slot.
+func (l *link) withdrawn(from peer, b wire.Beat) error {
 	if b.Worker != l.instance || int(b.Slot) >= len(l.places) {
 		return fmt.Errorf("pipeline: receipt for a slot %d that is not ours", b.Slot)
 	}
-	l.places[b.Slot].close()
+	if b.Tell {
+		return nil // that was no withdrawal: see ask
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.places[b.Slot].released(from)
 	return nil
 }

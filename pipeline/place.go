@@ -13,8 +13,10 @@ import (
 // rule; a prime_server proxy may send another when a beat crossed its job.
 const placeBacklog = 4
 
-// place is a slot's place at the proxy of its stage: a loopback.Slot. It goes
-// around working, holding, idle, given, working.
+// place is a slot's place at a proxy of its stage: a loopback.Slot. It goes
+// around working, holding, idle, given, working. To move to another proxy it
+// withdraws while it is idle, and says to the other one that it is idle when the
+// receipt has come: no job is on its way then.
 type place struct {
 	link   *link
 	number int
@@ -24,16 +26,19 @@ type place struct {
 
 	// guarded by link.mu
 	state   placeState
+	home    *home                      // the proxy from which jobs come; nil: none, while several may be
+	want    *home                      // where it is to move; nil: nowhere
 	leaving bool                       // it takes no more jobs
-	told    *transport.Peer            // who was told of the present idleness
+	told    peer                       // who was told of the present idleness
+	asked   peer                       // who was asked for a receipt in it
 	held    uint64                     // link.ticks when the outcome was handed over
 	left    uint64                     // link.ticks when it began to be idle and leaving, at a prime_server proxy
-	from    *transport.Peer            // the connection when the last job came
+	from    peer                       // the connection when the last job came
 	givenUp bool                       // the last job has no outcome, and its proxy does not know yet
 	beat    []byte                     // the application's part of the beat
-	done    wire.Key                   // of the last job
 	waiting [placeBacklog + 1]wire.Key // of jobs given and not begun, in their order
 	given   int                        // how many these are
+	done    wire.Key                   // of the last job
 }
 
 type placeState uint8
@@ -101,7 +106,7 @@ func (p *place) tick() {
 	if p.state == holding && p.link.ticks-p.held >= 2 {
 		p.becomeIdle()
 	}
-	if p.state == idle && p.leaving && p.link.prime && p.link.ticks-p.left >= primeGrace {
+	if p.state == idle && p.leaving && p.prime() && p.link.ticks-p.left >= primeGrace {
 		p.close()
 	}
 }
@@ -116,8 +121,8 @@ const primeGrace = 20
 func (p *place) GiveUp() bool {
 	p.link.mu.Lock()
 	defer p.link.mu.Unlock()
-	to := p.link.carrier(p.number)
-	p.givenUp = to != nil && to == p.from && !p.link.prime && !p.link.cut
+	to := p.carrier()
+	p.givenUp = to != nil && to == p.from && !p.prime() && !p.link.cut
 	return p.givenUp
 }
 
@@ -136,7 +141,7 @@ func (p *place) Leave() {
 	p.link.mu.Lock()
 	defer p.link.mu.Unlock()
 	if !p.leaving {
-		p.leaving, p.told = true, nil
+		p.leaving = true
 		p.tell()
 	}
 }
@@ -156,7 +161,7 @@ func (p *place) give(job *loopback.Job) bool {
 	case p.jobs <- job:
 		p.waiting[p.given] = key
 		p.given++
-		p.from = p.link.carrier(p.number)
+		p.from = p.carrier()
 		if p.state == idle {
 			p.state = given
 		}
@@ -173,36 +178,59 @@ func (p *place) becomeIdle() {
 		p.state = given
 		return
 	}
-	p.state, p.told = idle, nil
+	p.state, p.told, p.asked = idle, nil, nil
 	p.tell()
 }
 
+// prime reports whether the slot is at home at a prime_server proxy.
+func (p *place) prime() bool { return p.home != nil && p.home.prime }
+
+// carrier returns the connection that carries the slot's beats now, nil if it is
+// down. It is called with the lock held.
+func (p *place) carrier() peer {
+	switch {
+	case p.home == nil:
+		return nil
+	case p.home.prime:
+		return p.home.conns[p.number].peer
+	}
+	return p.home.conns[0].peer
+}
+
 // tell says to the proxy, once to each connection, that the place is idle, or
-// that it leaves. Where nobody could send a job leaving is done at once; a
-// prime_server proxy knows no leaving, so that the place waits for a while.
+// that it leaves or moves, and then nothing until the receipt comes. Where nobody
+// could send a job leaving is done at once; a prime_server proxy knows no leaving,
+// so that the place waits for a while.
 func (p *place) tell() {
 	if p.state != idle {
 		return
 	}
-	to := p.link.carrier(p.number)
+	to := p.carrier()
 	switch {
 	case p.leaving && (to == nil || p.link.cut):
 		p.close()
 		return
-	case p.leaving && p.link.prime:
+	case p.leaving && p.prime():
 		if p.left == 0 {
 			p.left = max(1, p.link.ticks)
 		}
 		return
 	}
-	if to == nil || to == p.told {
+	withdraw := (p.leaving || p.want != nil) && !p.prime()
+	if to == nil || to == p.asked || to == p.told && !withdraw {
 		return
 	}
-	p.told = to
 	m := transport.Message{p.beat}
-	if !p.link.prime {
-		b := wire.Beat{Slot: uint16(p.number), Worker: p.link.instance, Done: p.done, Withdraw: p.leaving, GivenUp: p.givenUp}
+	if !p.prime() {
+		b := wire.Beat{Slot: uint16(p.number), Worker: p.link.instance, Withdraw: withdraw}
+		if to != p.told { // a second time would be taken for the end of the job after it, if that is the same again
+			b.Done, b.GivenUp = p.done, p.givenUp
+		}
 		m = append(m, b.AppendTo(nil))
+	}
+	p.told = to
+	if withdraw {
+		p.asked = to
 	}
 	if err := to.Send(m, nil); errors.Is(err, transport.ErrPeerGone) {
 		to.Close(err) // PeerDown is about to tell of it
@@ -210,6 +238,23 @@ func (p *place) tell() {
 		p.link.log.Error("beat lost", "slot", p.number, "peer", to.Remote(), "err", err)
 		to.Close(err) // its successor is told anew
 	}
+}
+
+// released takes the receipt of a withdrawal. One that the slot does not wait for
+// means nothing: a job has come after all. The caller holds the lock.
+func (p *place) released(from peer) {
+	if p.state != idle || from != p.asked {
+		return
+	}
+	p.asked, p.told = nil, nil
+	if p.leaving {
+		p.close()
+		return
+	}
+	if p.want != nil {
+		p.home, p.want = p.want, nil
+	}
+	p.tell()
 }
 
 func (p *place) close() { p.once.Do(func() { close(p.closed) }) }

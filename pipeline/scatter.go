@@ -152,7 +152,8 @@ func (s *slot) scatter(job *loopback.Job, c *call, r *scattering) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.pool.next(r.Join); err != nil {
+	join, err := s.pool.next(r.Join)
+	if err != nil {
 		return err
 	}
 	info := &job.Info
@@ -163,6 +164,9 @@ func (s *slot) scatter(job *loopback.Job, c *call, r *scattering) error {
 	info.Flags |= wire.Scattered
 	info.Hops = max(1, info.Hops) // parts are never a front's
 	piece := r.piece(info.Hops)
+	if m, ok := join.(interface{ Meet() uint16 }); ok {
+		piece.Meet = m.Meet()
+	}
 	f := &fan{call: c, policy: r.Policy, left: len(r.parts)}
 	s.hold(c, loopback.Answer{}, *info)
 	if err := s.spread(f, to, info, &piece, r); err != nil {

@@ -27,10 +27,12 @@ type WorkerConfig struct {
 	Timeout time.Duration
 	MaxHung int
 	// Upstream is the downstream endpoint of the stage's own proxy: where
-	// jobs come from.
+	// jobs come from. Of several proxies they are named with commas between, and
+	// each slot is at home at one of them at a time. A host name stands for as
+	// many as it has addresses.
 	Upstream string
-	// Next are the upstream endpoints of the next stages' proxies, by stage; a
-	// single one under "" takes whatever is forwarded.
+	// Next are the upstream endpoints of the next stages' proxies, by stage,
+	// likewise; a single stage under "" takes whatever is forwarded.
 	Next map[string]string
 	// FrontGrace is how long a front may be away before its jobs are given up; 0:
 	// loopback.DefaultFrontGrace, negative: for ever, unless another is in its
@@ -53,7 +55,7 @@ type Worker struct {
 	link  *link
 	back  *loopback.Sender
 	hears *loopback.Subscriber
-	next  []*loopback.Remote
+	next  []*loopback.Proxies
 
 	fronts *loopback.Attendance
 
@@ -96,7 +98,7 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	}
 	next := make(map[string]loopback.Stage, len(cfg.Next))
 	for name, endpoint := range cfg.Next {
-		r, err := loopback.NewRemote(endpoint, o, nil)
+		r, err := loopback.NewProxies(loopback.Endpoints(endpoint), o, nil)
 		if err != nil {
 			return fmt.Errorf("pipeline: downstream proxy %q: %w", name, err)
 		}

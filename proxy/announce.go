@@ -17,36 +17,56 @@ const announceInterval = time.Second
 // proxy's lock guards it.
 //
 // Every upstream peer that announced butterfly is told, workers of other stages
-// too: their connections look like a front's. Peers that did not announce are
-// never: a prime_server DEALER does not read, and its queue would grow.
+// too: their connections look like a front's. So are workers of this stage that
+// ask for it, since their slots may move to another proxy. Peers that did not
+// announce are never: a prime_server DEALER does not read, and its queue would
+// grow.
 type audience struct {
-	peers map[*transport.Peer]struct{}
-	told  wire.Status
-	at    time.Time
-	meter meter
+	peers   map[*transport.Peer]struct{}
+	workers map[*transport.Peer]struct{} // of this stage
+	told    wire.Status
+	at      time.Time
+	meter   meter
 }
 
 // join adds a peer and tells it the status at once.
 func (a *audience) join(p *transport.Peer, s wire.Status) {
-	if p.Instance() == 0 {
-		return
+	if p.Instance() != 0 {
+		a.add(a.peers, p, s)
 	}
-	a.peers[p] = struct{}{}
+}
+
+// joinWorker does so for a worker of this stage.
+func (a *audience) joinWorker(p *transport.Peer, s wire.Status) {
+	if p.Instance() != 0 {
+		a.add(a.workers, p, s)
+	}
+}
+
+func (a *audience) add(to map[*transport.Peer]struct{}, p *transport.Peer, s wire.Status) {
+	to[p] = struct{}{}
 	_ = p.Send(transport.Message{s.AppendTo(nil)}, nil) // if it has gone, PeerDown tells
 }
 
 // leave removes a peer.
-func (a *audience) leave(p *transport.Peer) { delete(a.peers, p) }
+func (a *audience) leave(p *transport.Peer) {
+	delete(a.peers, p)
+	delete(a.workers, p)
+}
 
 // tell sends the status to everybody if it is due. A peer that does not read
 // misses some.
 func (a *audience) tell(now time.Time, s wire.Status) {
-	if now.Sub(a.at) < announceInterval && !s.Full && !differ(a.told, s) {
+	moved := len(a.workers) > 0 && shifted(a.told, s)
+	if now.Sub(a.at) < announceInterval && !s.Full && !moved && !differ(a.told, s) {
 		return
 	}
 	a.told, a.at = s, now
 	m := transport.Message{s.AppendTo(nil)}
 	for p := range a.peers {
+		_ = p.Send(m, nil)
+	}
+	for p := range a.workers {
 		_ = p.Send(m, nil)
 	}
 }
@@ -57,4 +77,10 @@ func differ(a, b wire.Status) bool {
 	return a.Prime != b.Prime || a.Draining != b.Draining || a.Closing != b.Closing || a.Full != b.Full ||
 		a.Workers != b.Workers || a.Slots != b.Slots ||
 		(a.Idle == 0) != (b.Idle == 0) || (a.Queued == 0) != (b.Queued == 0) || !slices.Equal(a.Stuck, b.Stuck)
+}
+
+// shifted reports whether a change is worth telling at once to those who spread
+// slots over proxies: while jobs wait, twice as many or half as many do.
+func shifted(a, b wire.Status) bool {
+	return b.Queued > 2*a.Queued || 2*b.Queued < a.Queued
 }

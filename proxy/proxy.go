@@ -73,7 +73,7 @@ func New(c Config) (*Proxy, error) {
 		balancer: NewBalancer(c.Balancer),
 		gatherer: NewGatherer(c.gatherer()),
 		workers:  make(map[*transport.Peer]*worker),
-		audience: audience{peers: make(map[*transport.Peer]struct{})},
+		audience: audience{peers: make(map[*transport.Peer]struct{}), workers: make(map[*transport.Peer]struct{})},
 	}, nil
 }
 

@@ -202,6 +202,10 @@ func (p *Proxy) hear(w *worker, batch []transport.Message, now time.Time) (bad e
 			overdue = append(overdue, job)
 		}
 	}
+	if peer, ok := w.conn.(*transport.Peer); ok && w.asks {
+		w.asks = false
+		p.audience.joinWorker(peer, p.status(now))
+	}
 	ended := p.retry(overdue, nil, ErrOverdue)
 	refused := p.assign(now)
 	p.mu.Unlock()
@@ -216,6 +220,7 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	p.mu.Lock()
 	w := p.workers[peer]
 	delete(p.workers, peer)
+	p.audience.leave(peer)
 	p.mu.Unlock()
 	if lost, ended := p.mourn(w, time.Now()); lost > 0 {
 		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", lost, "given_up", ended, "err", err)

@@ -22,6 +22,7 @@ type worker struct {
 	prime  *place   // the connection as one slot, if beats of one frame came
 	places []*place // by slot number; nil where none is known
 	gone   bool     // a send has failed: its beats do not count any more
+	asks   bool     // it wants to be told the status, and is not yet
 }
 
 // place is one slot of a worker, and the Notifier of what is sent to it.
@@ -70,6 +71,7 @@ func (w *worker) beat(b *Balancer, m transport.Message, maxSlots int) (givenUp *
 		if int(beat.Slot) >= maxSlots {
 			return nil, &MessageError{"beat", fmt.Errorf("slot %d, at most %d slots are allowed", beat.Slot, maxSlots)}
 		}
+		w.asks = w.asks || beat.Tell
 		return w.slotBeat(b, m, &beat), nil
 	}
 	return nil, &MessageError{"beat", fmt.Errorf("%d frames, want 1 or 2", len(m))}

@@ -22,9 +22,11 @@ from butterfly.wire import (
     STREAM_END,
     Info,
     beat_frame,
+    claim_frame,
     credit_prefix,
     interrupt_key,
     parse_credit,
+    parse_roll_call,
     part_cost,
 )
 
@@ -79,6 +81,14 @@ class GoldenFrames(unittest.TestCase):
         self.assertTrue(golden("credit").startswith(credit_prefix(0x99AABBCCDDEEFF00)))
         for bad in (b"", golden("credit")[:-1], b"x" + golden("credit")[1:], golden("credit").replace(b"\1", b"\2", 1)):
             self.assertIsNone(parse_credit(bad))
+
+    def test_roll_call_and_claim(self) -> None:
+        self.assertEqual(parse_roll_call(golden("roll-call") + b"more"), (KEY[0], 5, 0.5))
+        self.assertEqual(parse_roll_call(golden("roll-call-none")), (KEY[0], 0, 0))
+        for bad in (b"", golden("roll-call")[:-1], golden("credit"), golden("roll-call").replace(b"\1", b"\2", 1)):
+            self.assertIsNone(parse_roll_call(bad))
+        of_two = golden("claim")
+        self.assertEqual(claim_frame(KEY, 5), of_two[:20] + b"\1" + of_two[21:32])
 
     def test_opening_of_a_stream(self) -> None:
         made = butterfly.stream(["a"], 201, {"X-Kept": "yes", "Content-Length": "7"})

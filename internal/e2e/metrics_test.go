@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -208,4 +210,76 @@ func TestMetricsAddressTaken(t *testing.T) {
 	code, _, stderr = call(t, "--listen", here, "--metrics", "nowhere")
 	assert.Equal(t, 2, code)
 	assert.Contains(t, stderr, `"nowhere" is no address to listen on`)
+}
+
+// Parts of a graph that are processes of their own serve metrics at ports of
+// their own, from the graph's on; all in one process at the first.
+func TestMetricsOfAGraph(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ipc")
+	roles := []string{"front", "proxy:parse", "workers:parse", "proxy:slice", "workers:slice", "proxy:echo", "workers:echo"}
+	base := freePorts(t, len(roles))
+	file := r.write("graph.yaml", loose+fmt.Sprintf("metrics: {listen: \"127.0.0.1:%d\"}\n", base))
+	at := func(i int) string { return fmt.Sprintf("http://127.0.0.1:%d/metrics", base+i) }
+
+	up := r.run("up", "up", file)
+	f := up.readies("front")
+	wants(t, f.addr, isPrime("7"), 200, "7")
+	for i, role := range roles {
+		m, err := scrape(at(i))
+		require.NoError(t, err, role)
+		kind, stage, _ := strings.Cut(role, ":")
+		has := map[string]string{
+			"front":   `butterfly_front_ready{front="front"}`,
+			"proxy":   `butterfly_stage_queued{stage="` + stage + `"}`,
+			"workers": `butterfly_worker_slots{stage="` + stage + `"}`,
+		}
+		for other, name := range has {
+			_, there := m[name]
+			assert.Equal(t, kind == other, there, "%s: %s", role, name)
+		}
+		assert.Contains(t, m, `butterfly_transport_peers{part="`+role+`",socket="loopback"}`)
+	}
+	up.terminate(drainLimit)
+	_, err := scrape(at(0))
+	require.Error(t, err)
+
+	whole := r.run("run", "run", file)
+	f = whole.readies("front")
+	wants(t, f.addr, isPrime("7"), 200, "7")
+	whole.has(measures{
+		`butterfly_front_requests_total{code="2xx",front="front",stage="parse"}`: 1,
+		`butterfly_stage_jobs_total{stage="parse"}`:                              1,
+		`butterfly_worker_jobs_total{stage="slice"}`:                             1,
+		`butterfly_front_requests_total{code="2xx",front="front",stage="echo"}`:  0,
+	})
+	assert.Equal(t, at(0), whole.metrics())
+	whole.terminate(drainLimit)
+
+	none := r.run("run", "run", file, "--metrics", "off")
+	none.readies("front")
+	_, err = scrape(at(0))
+	assert.Error(t, err)
+}
+
+// freePorts returns the first of so many ports that follow one another and are
+// free.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	for range 100 {
+		first := freePort(t)
+		i := 1
+		for ; i < n; i++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+i))
+			if err != nil {
+				break
+			}
+			_ = l.Close()
+		}
+		if i == n {
+			return first
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
 }

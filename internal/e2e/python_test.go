@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -194,9 +195,11 @@ func TestPythonOutlivesItsProxy(t *testing.T) {
 	w.says("begun")
 	p.kill()
 	p = r.proxy(ours, odd)
+	<-time.After(1500 * time.Millisecond) // beyond the grace: it is claimed, though its worker looks at nothing
 	release(t, open)
 	a, err := l.receive("POST", answerLimit)
 	require.NoError(t, err)
+	assert.Equal(t, 200, a.status)
 	assert.Equal(t, "hi", a.body)
 	serves(t, f.addr, "POST /echo HTTP/1.1\nHost: x\nContent-Length: 2\n\nhi", "hi")
 	p.alive()

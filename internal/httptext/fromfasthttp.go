@@ -23,9 +23,10 @@ func (c Coming) Any() bool { return c.Length > 0 || c.Chunked }
 // FromFastHTTP copies a client's head into one buffer of HTTP text, of which
 // the request's fields are views; nothing of h is kept. The target is raw,
 // header lines are as the client sent them but for those that end here
-// (hop-by-hop, named by Connection, lengths), and the length is our own. The
-// host of a target in absolute form replaces that of Host, as RFC 9112,
-// section 3.2.2, wants it: whoever reads the one reads the same as the other.
+// (hop-by-hop, named by Connection, lengths, what an Edge drops), and the length
+// is our own. The host of a target in absolute form replaces that of Host, as
+// RFC 9112, section 3.2.2, wants it: whoever reads the one reads the same as the
+// other.
 //
 // The body is still to come: the request has none, and an Inflow adds it. room
 // is how much of it will come at once, to leave place for.
@@ -34,6 +35,11 @@ func (c Coming) Any() bool { return c.Length > 0 || c.Chunked }
 // another way, or the RFCs refuse: see head. The error is a *SyntaxError,
 // *VersionError or ErrExpect.
 func FromFastHTTP(h *fasthttp.RequestHeader, room int) (*Request, Coming, error) {
+	return Edge{}.FromFastHTTP(h, room)
+}
+
+// FromFastHTTP is the function of that name for a front that has more to do.
+func (e Edge) FromFastHTTP(h *fasthttp.RequestHeader, room int) (*Request, Coming, error) {
 	minor, err := parseVersion(h.Protocol())
 	if err != nil {
 		return nil, Coming{}, err
@@ -43,22 +49,23 @@ func FromFastHTTP(h *fasthttp.RequestHeader, room int) (*Request, Coming, error)
 	if !ok || !isToken(method) {
 		return nil, Coming{}, &SyntaxError{0, "the request line is not well-formed"}
 	}
-	text := make([]byte, 0, len(method)+len(target)+len(raw)+len(authority)+64+room)
+	text := make([]byte, 0, len(method)+len(target)+len(raw)+len(authority)+len(e.Lines)+64+room)
 	text = append(append(text, method...), ' ')
 	text = append(append(text, target...), " HTTP/1.0\r\n"...)
 	text[len(text)-3] += byte(minor)
 	start := len(text)
 
-	f := head{minor: minor, authority: authority}
+	f := head{edge: e, minor: minor, authority: authority}
 	text, err = f.appendFields(text, raw, "")
 	if err == nil && f.named != "" {
-		again := head{minor: minor, authority: authority}
+		again := head{edge: e, minor: minor, authority: authority}
 		text, err = again.appendFields(text[:start], raw, f.named)
 	}
 	if err != nil {
 		return nil, Coming{}, err
 	}
 	r := &Request{Method: knownMethod(text[:len(method)]), Minor: minor, keepAlive: f.keepAlive, close: f.close}
+	text = append(text, e.Lines...)
 	if f.hasLength || !f.coded && wantsLength(r.Method) {
 		text = appendLength(text, int(f.length))
 	}

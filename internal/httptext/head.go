@@ -19,6 +19,7 @@ import (
 //   - line ends without CR, which the front has seen before
 type head struct {
 	framing
+	edge      Edge
 	minor     int
 	authority []byte // of a target in absolute form; nil: other forms
 	hosts     int
@@ -53,6 +54,8 @@ func (f *head) appendFields(dst, raw []byte, named string) ([]byte, error) {
 			}
 		} else if looksLikeFraming(name) {
 			return dst, &SyntaxError{start, "a field's name is that of a framing field to some"}
+		} else if f.edge.drops(name) {
+			continue
 		}
 		if named != "" && known.names(name) {
 			continue

@@ -49,6 +49,8 @@ func NewDialer(endpoint string, o Options, h Handler) (*Dialer, error) {
 	switch {
 	case o.DropOnDisconnect:
 		after = dropOnLoss
+	case o.GiveBack:
+		after = giveBack
 	case o.TellWaiting:
 		after = keepAndTell
 	}
@@ -177,8 +179,8 @@ func (d *Dialer) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
 }
 
 // Send queues m, connected or not, and returns at once. As Peer.Send, but the
-// queue takes messages before the first connection and between two of them;
-// when Run has ended it returns ErrClosed.
+// queue takes messages before the first connection and between two of them,
+// but with Options.GiveBack; when Run has ended it returns ErrClosed.
 func (d *Dialer) Send(m Message, n Notifier) error { return send(&d.o, d.out, m, n) }
 
 // Flush blocks until all that was queued before the call has been handed to the

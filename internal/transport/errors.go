@@ -15,6 +15,9 @@ var (
 	// ErrWaiting tells a Notifier that its message stays in a Dialer's queue
 	// for the next connection: it is not lost, and nobody is told when it goes.
 	ErrWaiting = errors.New("transport: waiting for a connection")
+	// ErrUnsent tells a Notifier that the connection was lost before the writing
+	// of its message began, and that it is the sender's again: Options.GiveBack.
+	ErrUnsent = errors.New("transport: the connection was lost before the message was sent")
 	// ErrClosed says that the Listener or Dialer has been closed.
 	ErrClosed = errors.New("transport: closed")
 	// ErrNotSender is returned by Send on a socket that only receives, and on

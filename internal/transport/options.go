@@ -94,6 +94,14 @@ type Options struct {
 	// ErrWaiting, instead of its later fate, once the message has to wait for
 	// a connection. For senders who cannot wait as long as that may take.
 	TellWaiting bool
+	// GiveBack has a Dialer take messages only while it is connected (ErrPeerGone),
+	// and give back those whose writing has not begun when the connection is lost:
+	// their Notifiers are told ErrUnsent. For senders who have another way.
+	GiveBack bool
+	// Resolver looks up host names for Names; nil: net.DefaultResolver. With
+	// Unfollowed a name is one endpoint, however many addresses it has.
+	Resolver   Resolver
+	Unfollowed bool
 	// Subscribe are a Sub socket's prefixes; an empty one subscribes to
 	// everything. A Sub socket needs at least one.
 	Subscribe [][]byte

@@ -66,6 +66,7 @@ const (
 	dropOnLoss                    // a Dialer's: it is emptied
 	keepOnLoss                    // a Dialer's: it waits for the next connection
 	keepAndTell                   // so, and Notifiers are told ErrWaiting
+	giveBack                      // a Dialer's: nothing waits, Notifiers are told ErrUnsent
 )
 
 func newQueue(peer string, limits QueueLimits, after afterwards) *queue {
@@ -91,6 +92,10 @@ func (q *queue) accept(m Message, n Notifier) (waits bool, err error) {
 	if q.closed != nil {
 		q.mu.Unlock()
 		return false, q.closed
+	}
+	if q.cut && q.after == giveBack {
+		q.mu.Unlock()
+		return false, ErrPeerGone
 	}
 	if q.count > 0 && (q.count >= q.limits.Count || q.bytes+size > q.limits.Bytes) {
 		err := &QueueFullError{Peer: q.peer, Count: q.count, Bytes: q.bytes}
@@ -217,6 +222,8 @@ func (q *queue) lost(err error) ([]item, error) {
 		return waiting, ErrWaiting
 	case endWithPeer:
 		q.closed = ErrPeerGone
+	case giveBack:
+		err = ErrUnsent
 	}
 	return q.drainLocked(), err
 }

@@ -101,6 +101,7 @@ func TestLostQueue(t *testing.T) {
 		dropOnLoss:  {0, []error{lost}, nil, nil},
 		keepOnLoss:  {2, nil, nil, nil},
 		keepAndTell: {2, []error{ErrWaiting}, nil, []error{ErrWaiting}},
+		giveBack:    {0, []error{ErrUnsent}, ErrPeerGone, nil},
 	} {
 		q := newQueue("p", limits, after)
 		q.attach()

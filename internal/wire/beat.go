@@ -8,18 +8,20 @@ import (
 // Beat is the second frame of a butterfly worker's 'I am idle'; the first is
 // the application's own. A C++ proxy reads the first only.
 //
-//	0 magic "BFLB"  4 version=1  5 flags (bit 0: withdraw, bit 1: given up)  6 slot u16
+//	0 magic "BFLB"  4 version=1  5 flags (bit 0: withdraw, bit 1: given up, bit 2: tell)  6 slot u16
 //	8 worker instance u64        16 key done: instance u64, id u32, time u32
 //
 // With Withdraw the slot says that it is done but takes no more jobs. The
 // proxy sends the frame back, alone, once no job can be on its way to the slot.
-// With GivenUp the job done has no outcome: it took longer than it may.
+// With GivenUp the job done has no outcome: it took longer than it may. With Tell
+// the worker asks to be told the status of the stage, on this connection.
 type Beat struct {
 	Slot     uint16
 	Worker   uint64 // the worker process's random number of this start
 	Done     Key    // the last job that the slot did; zero before the first
 	Withdraw bool
 	GivenUp  bool
+	Tell     bool
 	flags    uint8 // unknown bits, carried along
 }
 
@@ -29,6 +31,7 @@ const (
 	beatSize    = 32
 	bitWithdraw = 1
 	bitGivenUp  = 2
+	bitTell     = 4
 )
 
 // BeatError says why a frame is no beat.
@@ -48,9 +51,10 @@ func ParseBeat(b []byte) (Beat, error) {
 	}
 	le := binary.LittleEndian
 	return Beat{
-		flags:    b[5] &^ (bitWithdraw | bitGivenUp),
+		flags:    b[5] &^ (bitWithdraw | bitGivenUp | bitTell),
 		Withdraw: b[5]&bitWithdraw != 0,
 		GivenUp:  b[5]&bitGivenUp != 0,
+		Tell:     b[5]&bitTell != 0,
 		Slot:     le.Uint16(b[6:]),
 		Worker:   le.Uint64(b[8:]),
 		Done:     Key{Instance: le.Uint64(b[16:]), ID: le.Uint32(b[24:]), Time: le.Uint32(b[28:])},
@@ -66,6 +70,9 @@ func (b *Beat) AppendTo(dst []byte) []byte {
 	}
 	if b.GivenUp {
 		flags |= bitGivenUp
+	}
+	if b.Tell {
+		flags |= bitTell
 	}
 	dst = append(dst, magicBeat...)
 	dst = append(dst, beatVersion, flags)

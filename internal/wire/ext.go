@@ -58,7 +58,7 @@ type Tag uint8
 // The optional fields. Unknown ones are carried along.
 const (
 	FrontName    Tag = 1 // name of the front, at most MaxFrontName bytes
-	RequestID    Tag = 2 // the id of the request where the front did not make it, at most MaxRequestID bytes
+	RequestID    Tag = 2 // the id of the request where it is not the key, at most MaxRequestID bytes
 	TraceContext Tag = 3 // W3C trace context: version, trace-id, parent-id, flags: 26 bytes
 	Visits       Tag = 4 // up to 8 pairs (stage hash u32, visits u32), the latest visited last
 	Trail        Tag = 5 // up to 8 stage hashes u32, the latest last

@@ -67,6 +67,7 @@ func goldens() map[string][]byte {
 	beat := wire.Beat{Slot: 3, Worker: 0x99aabbccddeeff00, Done: job}
 	withdraw := beat
 	withdraw.Withdraw = true
+	tell := wire.Beat{Worker: beat.Worker, Withdraw: true, Tell: true}
 	givenUp := beat
 	givenUp.GivenUp = true
 	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000, Parts: 3}
@@ -116,6 +117,7 @@ func goldens() map[string][]byte {
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"beat-given-up":   givenUp.AppendTo(nil),
+		"beat-tell":       tell.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),
 		"interrupt-prime": wire.AppendInterrupt(nil, wire.Key{ID: 7, Time: 0x6543210f}),
 		"status":          status.AppendTo(nil),

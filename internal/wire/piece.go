@@ -36,7 +36,7 @@ const MaxParts = 1 << 16
 // optional field 7.
 //
 //	0 index u32   4 total u32   8 group u32   12 join u32   16 width u32
-//	20 timeout u32 (ms)         24 policy u8  25 flags u8   26 reserved u16
+//	20 timeout u32 (ms)         24 policy u8  25 flags u8   26 meet u16
 type Piece struct {
 	Index   uint32
 	Total   uint32 // how many parts there are, at least one
@@ -45,8 +45,9 @@ type Piece struct {
 	Width   uint32 // so many parts are at a stage at a time; 0: all
 	Timeout uint32 // milliseconds that the join waits from when it hears of the group; 0: no bound of its own
 	Policy  Policy
-	Failed  bool // it failed: the code is in the info frame, the first frame tells why
-	Opening bool // it is no part: the join shall know of the group
+	Failed  bool   // it failed: the code is in the info frame, the first frame tells why
+	Opening bool   // it is no part: the join shall know of the group
+	Meet    uint16 // which of the join's proxies takes the parts, where there are several; 0: it is not said
 }
 
 const (
@@ -74,6 +75,7 @@ func parsePiece(b []byte) (*Piece, error) {
 		Policy:  Policy(b[24]),
 		Failed:  b[25]&pieceFailed != 0,
 		Opening: b[25]&pieceOpening != 0,
+		Meet:    le.Uint16(b[26:]),
 	}
 	return p, p.Check()
 }
@@ -105,7 +107,7 @@ func (p *Piece) appendTo(dst []byte) []byte {
 	if p.Opening {
 		flags |= pieceOpening
 	}
-	return append(dst, byte(p.Policy), flags, 0, 0)
+	return le.AppendUint16(append(dst, byte(p.Policy), flags), p.Meet)
 }
 
 // Piece returns which part of a scattered job this is, or nil. It is shared with

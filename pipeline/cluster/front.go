@@ -28,10 +28,12 @@ type FrontConfig struct {
 	HTTP httpfront.Config
 	// Table names the front and bounds the open requests.
 	Table loopback.TableConfig
-	// Proxy is the upstream endpoint of the first stage's proxy.
+	// Proxy is the upstream endpoint of the first stage's proxy; of several
+	// proxies they are named with commas between, and requests are spread over
+	// them. A host name stands for as many as it has addresses.
 	Proxy string
-	// Watch are the upstream endpoints of other stages' proxies: the front is
-	// ready only while they are.
+	// Watch are the upstream endpoints of other stages' proxies, likewise: the
+	// front is ready only while each stage has one that is.
 	Watch []string
 	// Loopback and Interrupt are the endpoints that the front binds.
 	Loopback, Interrupt string
@@ -53,25 +55,41 @@ type Front struct {
 	answers   answers
 }
 
-// remoteStage is a stage's proxy and where it is.
+// remoteStage is a stage's proxies and where they are.
 type remoteStage struct {
-	*loopback.Remote
+	*loopback.Proxies
 	stageAt
 }
 
-// String names the stage's proxy in a sentence.
-func (s *remoteStage) String() string {
-	if s.name == "" {
-		return "the proxy at " + s.endpoint
+// unready says why none of the proxies can serve: each is away, or has no workers.
+func (s *remoteStage) unready() error {
+	var errs []error
+	for _, p := range s.States() {
+		what := "the proxy at " + p.Endpoint
+		if s.name != "" {
+			what = fmt.Sprintf("the proxy of stage %q at %s", s.name, p.Endpoint)
+		}
+		switch {
+		case !p.Connected:
+			errs = append(errs, fmt.Errorf("%s is not connected", what))
+		case p.Butterfly && p.Told.IsZero():
+			errs = append(errs, fmt.Errorf("%s has not told its status yet", what))
+		case p.Status.Draining:
+			errs = append(errs, fmt.Errorf("%s is draining", what))
+		case p.Butterfly && p.Status.Workers == 0:
+			errs = append(errs, fmt.Errorf("%s has no workers", what))
+		default:
+			return nil
+		}
 	}
-	return fmt.Sprintf("the proxy of stage %q at %s", s.name, s.endpoint)
+	return errors.Join(errs...)
 }
 
 // NewFront validates cfg and acquires nothing.
 func NewFront(cfg FrontConfig) (*Front, error) {
-	stages := []stageAt{{"", cfg.Proxy}}
+	stages := []stageAt{{endpoints: cfg.Proxy}}
 	for _, e := range cfg.Watch {
-		stages = append(stages, stageAt{"", e})
+		stages = append(stages, stageAt{endpoints: e})
 	}
 	return newFront(cfg, cfg.Table.FrontName, stages, func(f *Front, http *httpfront.Config) {
 		http.Stage, http.Compat = f.stages[0], f.stages[0].Prime
@@ -80,8 +98,12 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	})
 }
 
-// stageAt is a stage and the upstream endpoint of its proxy.
-type stageAt struct{ name, endpoint string }
+// stageAt is a stage and the upstream endpoints of its proxies, with commas
+// between.
+type stageAt struct {
+	name, endpoints string
+	compat          bool // there is one, since its workers know no other
+}
 
 // newFront makes a front of stages; route sets where its requests go. The name is
 // for metrics.
@@ -103,7 +125,8 @@ func newFront(cfg FrontConfig, name string, stages []stageAt, route func(*Front,
 	f.collector.Grant(f.publisher)
 	o.Queue = jobQueue(o.Queue, cfg.Table)
 	for _, s := range stages {
-		r, err := loopback.NewRemote(s.endpoint, o, table)
+		o.Unfollowed = s.compat
+		r, err := loopback.NewProxies(loopback.Endpoints(s.endpoints), o, table)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +161,7 @@ func (f *Front) link(leads func(from, to *remoteStage) bool) {
 		var others []loopback.Losable
 		for _, to := range f.stages {
 			if to != from && leads(from, to) {
-				others = append(others, to.Remote)
+				others = append(others, to.Losable())
 			}
 		}
 		from.LeadsTo(others...)
@@ -168,22 +191,12 @@ func fitForPrime(job *loopback.Job) error {
 	return nil
 }
 
-// unready says why requests cannot be served now: a proxy that is away, or one
-// that has no workers.
+// unready says why requests cannot be served now: a stage of which no proxy is
+// there and has workers.
 func (f *Front) unready() error {
 	var errs []error
 	for _, s := range f.stages {
-		state := s.State()
-		switch {
-		case !state.Connected:
-			errs = append(errs, fmt.Errorf("%v is not connected", s))
-		case state.Butterfly && state.Told.IsZero():
-			errs = append(errs, fmt.Errorf("%v has not told its status yet", s))
-		case state.Status.Draining:
-			errs = append(errs, fmt.Errorf("%v is draining", s))
-		case state.Butterfly && state.Status.Workers == 0:
-			errs = append(errs, fmt.Errorf("%v has no workers", s))
-		}
+		errs = append(errs, s.unready())
 	}
 	return errors.Join(errs...)
 }

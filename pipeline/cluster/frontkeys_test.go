@@ -3,9 +3,11 @@ package cluster_test
 import (
 	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -62,4 +64,39 @@ func TestDrainDelayLeavesTimeToDrain(t *testing.T) {
 	}
 	_, err := localFront(t, "  drain_delay: 2s\n  drain_timeout: 4s\n")
 	require.NoError(t, err)
+}
+
+// What a graph says of proxies before a front reaches it, and its workers.
+func TestTrustedProxiesInTheGraph(t *testing.T) {
+	for keys, want := range map[string]string{
+		"":                                   "",
+		"  trusted_proxies: [127.0.0.0/8]\n": "X-FORWARDED-FOR: 192.0.2.1\r\nX-FORWARDED-PROTO: HTTPS\r\nX-FORWARDED-HOST: H\r\n",
+		"  trusted_proxies: [127.0.0.1]\n  forwarded: rfc7239\n":                             "FORWARDED: FOR=192.0.2.2;PROTO=HTTP;HOST=\"H\"\r\n",
+		"  trusted_proxies: [127.0.0.1]\n  forwarded: none\n":                                "",
+		"  trusted_proxies: [10.0.0.0/8]\n":                                                  "X-FORWARDED-FOR: 127.0.0.1\r\nX-FORWARDED-PROTO: HTTP\r\nX-FORWARDED-HOST: H\r\n",
+		"  forwarded: x-forwarded\n  request_id_header: X-Id\n  request_id_from: everyone\n": "X-FORWARDED-FOR: 127.0.0.1\r\nX-FORWARDED-PROTO: HTTP\r\nX-FORWARDED-HOST: H\r\nX-ID: MINE\r\n",
+	} {
+		l, err := localFront(t, keys)
+		require.NoError(t, err)
+		start(t, l)
+		await(t, l.Ready()[0])
+		c, err := net.Dial("tcp", l.Addrs()[0].String())
+		require.NoError(t, err)
+		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n"+
+			"Forwarded: for=192.0.2.2\r\nX-Id: mine\r\n\r\n")
+		require.NoError(t, err)
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.NoError(t, err)
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		_, fields, _ := strings.Cut(string(body), "HOST: H\r\n")
+		if !strings.Contains(keys, "request_id") {
+			fields = strings.Replace(fields, "X-ID: MINE\r\n", "", 1)
+		} else {
+			assert.Equal(t, "mine", r.Header.Get("X-Id"))
+		}
+		assert.Equal(t, want+"\r\n", strings.TrimSuffix(fields, " 1"), keys)
+		require.NoError(t, l.Shutdown(t.Context()))
+	}
 }

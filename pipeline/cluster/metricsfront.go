@@ -42,10 +42,10 @@ type frontReading struct {
 	proxies  []proxyUp
 }
 
-// proxyUp is whether a front is connected to a stage's proxy.
+// proxyUp is to how many of a stage's proxies a front is connected.
 type proxyUp struct {
 	stage string
-	up    bool
+	up    int
 }
 
 // front has m serve what a front measures, whose stages' proxies are remote, or
@@ -55,7 +55,13 @@ func (m *Metrics) front(name string, http *httpfront.Front, table *loopback.Tabl
 		r := frontReading{http: http.Stats(), requests: table.Stats(), answers: a}
 		r.pending, r.bytes = table.Load()
 		for _, s := range remote {
-			r.proxies = append(r.proxies, proxyUp{s.label(), s.State().Connected})
+			p := proxyUp{stage: s.label()}
+			for _, state := range s.States() {
+				if state.Connected {
+					p.up++
+				}
+			}
+			r.proxies = append(r.proxies, p)
 		}
 		return r
 	})
@@ -66,7 +72,7 @@ func frontLabel(name string) string { return cmp.Or(name, "front") }
 
 // label names the stage of a proxy: a front without a graph knows where it is
 // only.
-func (s *remoteStage) label() string { return cmp.Or(s.name, s.endpoint) }
+func (s *remoteStage) label() string { return cmp.Or(s.name, s.endpoints) }
 
 func frontMetrics() []metrics.Metric[frontReading] {
 	one := metrics.One[frontReading]
@@ -142,10 +148,19 @@ func servedMetrics() []metrics.Metric[frontReading] {
 		},
 		{
 			Name: "butterfly_front_stage_up", Kind: metrics.Gauge, By: []string{"stage"},
-			Help: "1 if the front is connected to the stage's proxy, else 0; of stages in other processes.",
+			Help: "1 if the front is connected to a proxy of the stage, else 0; of stages in other processes.",
 			Read: func(r *frontReading, value func(float64, ...string)) {
 				for _, p := range r.proxies {
-					value(truth(p.up), p.stage)
+					value(truth(p.up > 0), p.stage)
+				}
+			},
+		},
+		{
+			Name: "butterfly_front_proxies_up", Kind: metrics.Gauge, By: []string{"stage"},
+			Help: "To how many proxies of the stage the front is connected; of stages in other processes.",
+			Read: func(r *frontReading, value func(float64, ...string)) {
+				for _, p := range r.proxies {
+					value(float64(p.up), p.stage)
 				}
 			},
 		},

@@ -149,7 +149,7 @@ stages: {echo: {worker: echo, no_workers: refuse}}
 		return pipeline.Text(200, "done"), nil
 	}})
 	s, _ := service(t, g, workers)
-	proxy, err := s.Proxy("echo")
+	proxy, err := s.Proxy("echo", 0)
 	require.NoError(t, err)
 	start(t, proxy)
 	front, err := s.Front(g.Fronts[0].Name)

@@ -27,7 +27,10 @@ func (s *Service) Part(role graph.Role, count int) (Part, error) {
 		}
 		return announced{f, s.cfg.Logger.With("front", s.frontName(role.Name))}, nil
 	case graph.RoleProxy:
-		p, err := s.Proxy(role.Name)
+		if each := s.graph.Each(role); len(each) > 1 {
+			return s.Group(each, 0)
+		}
+		p, err := s.Proxy(role.Name, role.Number)
 		if err != nil {
 			return nil, err
 		}
@@ -59,14 +62,18 @@ func (s *Service) Parts() (*Group, error) { return s.Group(s.graph.AllRoles(), 0
 // Group returns parts of the graph as one, which stops them in StopOrder. count
 // is that of each workers role, as in Workers.
 func (s *Service) Group(roles []graph.Role, count int) (*Group, error) {
-	for i, r := range roles {
+	var each []graph.Role
+	for _, r := range roles {
 		if r.Kind == graph.RoleFront {
 			r.Name = s.frontName(r.Name)
 		}
-		if slices.Contains(roles[:i], r) {
+		all := s.graph.Each(r)
+		if slices.ContainsFunc(each, func(o graph.Role) bool { return slices.Contains(all, o) }) {
 			return nil, fmt.Errorf("cluster: the role %v is there twice", r)
 		}
+		each = append(each, all...)
 	}
+	roles = each
 	var ranks [][]Part
 	for _, rank := range StopOrder(s.graph, roles) {
 		var parts []Part

@@ -44,7 +44,8 @@ type ProgramsConfig struct {
 	MaxAge time.Duration
 	// Status is the upstream endpoint of the stage, where its proxy tells which
 	// processes do not come back from a job in time: they are ended and started
-	// again. Empty: they are left alone.
+	// again. Of several proxies they are named with commas between. Empty: they
+	// are left alone.
 	Status string
 	// Transport bounds the connection to Status.
 	Transport transport.Options
@@ -231,7 +232,7 @@ func (p *Programs) oldest() (next *program, due time.Time) {
 
 // checkEndpoints refuses endpoints that cannot be told in a list.
 func (c *ProgramsConfig) checkEndpoints() error {
-	all := append(slices.Sorted(maps.Values(c.Next)), c.Interrupts...)
+	all := slices.Clone(c.Interrupts)
 	for _, f := range c.Fronts {
 		all = append(all, f.Endpoint)
 	}
@@ -251,7 +252,9 @@ func (c *ProgramsConfig) environment(n int) []string {
 	}
 	var next, fronts []string
 	for _, stage := range slices.Sorted(maps.Keys(c.Next)) {
-		next = append(next, stage+"="+c.Next[stage])
+		for _, endpoint := range loopback.Endpoints(c.Next[stage]) {
+			next = append(next, stage+"="+endpoint)
+		}
 	}
 	for _, f := range c.Fronts {
 		fronts = append(fronts, f.Name+"="+f.Endpoint)

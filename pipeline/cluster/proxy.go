@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
@@ -18,6 +19,9 @@ import (
 type ProxyConfig struct {
 	// Stage names the stage, in logs and in the envelopes of its jobs.
 	Stage string
+	// Number says, from 1, which of several proxies of the stage it is, in
+	// metrics; 0: the only one.
+	Number int
 	// Stages names the pipeline's stages, so that the answer to a job that went
 	// around too often can name them; others are shown as hashes.
 	Stages []string
@@ -167,7 +171,15 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
 		return nil, err
 	}
-	return p, p.measure(cfg.Stage, cfg.Metrics)
+	return p, p.measure(cfg.label(), cfg.Metrics)
+}
+
+// label names the proxy in metrics.
+func (c *ProxyConfig) label() string {
+	if c.Number == 0 {
+		return c.Stage
+	}
+	return c.Stage + "/" + strconv.Itoa(c.Number)
 }
 
 // measure has m serve what the proxy measures, and its connections.

@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
@@ -82,7 +84,11 @@ func complete(g *graph.Graph, dir string) (*graph.Graph, error) {
 			return e
 		}
 		socket := "ipc://" + filepath.Join(dir, name)
-		if err := CheckEndpoint(socket); err != nil && wrong == nil {
+		err := CheckEndpoint(socket)
+		if err == nil && strings.Contains(socket, ",") {
+			err = errors.New("commas separate endpoints")
+		}
+		if err != nil && wrong == nil {
 			wrong = fmt.Errorf("cluster: the run directory %s does not do for the socket %s: %w", dir, name, err)
 		}
 		return graph.Endpoint{Bind: socket, Connect: socket}
@@ -97,8 +103,16 @@ func complete(g *graph.Graph, dir string) (*graph.Graph, error) {
 	c.Stages = slices.Clone(g.Stages)
 	for i := range c.Stages {
 		s := &c.Stages[i]
-		s.Upstream = made(s.Upstream, s.Name+".up")
-		s.Downstream = made(s.Downstream, s.Name+".down")
+		pairs := s.Pairs()
+		for n := range pairs {
+			number := ""
+			if len(pairs) > 1 {
+				number = fmt.Sprintf(".%d", n+1)
+			}
+			pairs[n].Upstream = made(pairs[n].Upstream, s.Name+".up"+number)
+			pairs[n].Downstream = made(pairs[n].Downstream, s.Name+".down"+number)
+		}
+		*s = s.WithPairs(pairs)
 	}
 	return &c, wrong
 }
@@ -127,7 +141,7 @@ func (s *Service) Front(name string) (*Front, error) {
 	}
 	var stages []stageAt
 	for _, st := range reachable(s.graph) {
-		stages = append(stages, stageAt{st.Name, st.Upstream.Connect})
+		stages = append(stages, stageAt{st.Name, st.Upstreams(), st.Compat != ""})
 	}
 	return newFront(cfg, f.Name, stages, func(front *Front, http *httpfront.Config) {
 		front.link(func(from, to *remoteStage) bool { return slices.Contains(behind(s.graph, from.name), to.name) })
@@ -158,7 +172,6 @@ const defaultDrain = 28 * time.Second
 func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 	c := httpfront.Config{
 		Listen:         f.Listen,
-		TLS:            frontTLS(&f.TLS),
 		LivePath:       f.Live,
 		ReadyPath:      f.Ready,
 		Timeout:        f.Timeout,
@@ -181,6 +194,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		DrainDelay:         f.DrainDelay,
 		ClientHeader:       f.ClientHeader,
 	}
+	edge(&c, f)
 	if drain := cmp.Or(f.DrainTimeout, defaultDrain); f.DrainDelay >= drain*3/4 {
 		return c, fmt.Errorf("cluster: drain_delay of front %q, %v, leaves no time to finish: want less than three quarters of drain_timeout, which is %v", f.Name, f.DrainDelay, drain)
 	}
@@ -204,20 +218,27 @@ func (s *Service) table(f *graph.Front) loopback.TableConfig {
 	return c
 }
 
-// Proxy makes the proxy of a stage as a part of its own.
-func (s *Service) Proxy(stage string) (*Proxy, error) {
+// Proxy makes a proxy of a stage as a part of its own: which of several its number
+// says, from 1, and 0 or 1 is the only one.
+func (s *Service) Proxy(stage string, number int) (*Proxy, error) {
 	st, ok := s.graph.Stage(stage)
 	if !ok {
 		return nil, fmt.Errorf("cluster: the graph has no stage %q", stage)
 	}
+	pairs := st.Pairs()
+	if number > len(pairs) || number < 1 && len(pairs) > 1 {
+		return nil, fmt.Errorf("cluster: stage %q has %d proxies, and none of number %d", stage, len(pairs), number)
+	}
+	at := pairs[max(1, number)-1]
 	fronts, interrupts := s.fronts()
 	return NewProxy(ProxyConfig{
 		Stage:         st.Name,
+		Number:        number,
 		Stages:        s.stageNames(),
 		MaxHops:       s.graph.Limits.MaxHops,
 		MaxVisits:     st.MaxVisits,
-		Upstream:      st.Upstream.Bind,
-		Downstream:    st.Downstream.Bind,
+		Upstream:      at.Upstream.Bind,
+		Downstream:    at.Downstream.Bind,
 		Fronts:        fronts,
 		Interrupts:    interrupts,
 		Weights:       s.weights(),
@@ -288,14 +309,14 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 	next := make(map[string]string, len(st.Next))
 	for _, name := range st.Next {
 		to, _ := s.graph.Stage(name)
-		next[name] = to.Upstream.Connect
+		next[name] = to.Upstreams()
 	}
 	fronts, interrupts := s.fronts()
 	switch {
 	case len(st.Command) > 0:
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
-			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
+			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts,
 			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport,
 			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
 		})
@@ -307,7 +328,7 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
 			Timeout: st.Timeout, MaxHung: st.MaxHung, FrontGrace: s.graph.Limits.FrontGrace,
-			Upstream: st.Downstream.Connect, Next: next, Fronts: fronts, Interrupts: interrupts,
+			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts,
 			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
 		})
 		if err != nil {
@@ -324,5 +345,5 @@ func statusOf(st *graph.Stage) string {
 	if st.Timeout == 0 {
 		return ""
 	}
-	return st.Upstream.Connect
+	return st.Upstreams()
 }

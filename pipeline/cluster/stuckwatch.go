@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/butterfly-zmq/butterfly/internal/transport"
-	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
@@ -17,52 +15,58 @@ import (
 // needs no successor.
 const stuckGrace = time.Second
 
-// stuckWatch hears from a stage's proxy which of its worker programs hang, and
+// stuckLook is how often it is looked at whom the proxies name, which they do
+// once a second.
+const stuckLook = 250 * time.Millisecond
+
+// stuckWatch hears from a stage's proxies which of its worker programs hang, and
 // ends these. A program that does not announce itself by the instance that it was
 // told is not known to it.
 type stuckWatch struct {
-	dialer    *transport.Dialer
+	proxies   *loopback.Proxies
 	processes []*program
 	now       func() time.Time
-
-	mu    sync.Mutex           // guards since
-	since map[uint64]time.Time // when the proxy first named an instance of ours
+	since     map[uint64]time.Time // when a proxy first named an instance of ours
 }
 
 func newStuckWatch(cfg ProgramsConfig, processes []*program) (*stuckWatch, error) {
 	w := &stuckWatch{processes: processes, now: time.Now, since: make(map[uint64]time.Time)}
 	o := cfg.Transport
-	o.Socket, o.Logger = transport.Dealer, cfg.Logger
+	o.Logger = cfg.Logger
 	if o.Instance == 0 {
 		o.Instance = loopback.NewInstance() // only who announces itself is told
 	}
 	var err error
-	if w.dialer, err = transport.NewDialer(cfg.Status, o, w); err != nil {
+	if w.proxies, err = loopback.NewProxies(loopback.Endpoints(cfg.Status), o, nil); err != nil {
 		return nil, fmt.Errorf("cluster: stage %q: status: %w", cfg.Stage, err)
 	}
 	return w, nil
 }
 
-// run listens until ctx ends.
-func (w *stuckWatch) run(ctx context.Context) { _ = w.dialer.Run(ctx) }
-
-// PeerUp implements transport.Handler.
-func (w *stuckWatch) PeerUp(*transport.Peer) {}
-
-// PeerDown implements transport.Handler: another proxy knows nothing of before.
-func (w *stuckWatch) PeerDown(*transport.Peer, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	clear(w.since)
+// run watches until ctx ends.
+func (w *stuckWatch) run(ctx context.Context) {
+	var connections sync.WaitGroup
+	defer connections.Wait()
+	connections.Go(func() { _ = w.proxies.Run(ctx) })
+	ticker := time.NewTicker(stuckLook)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			w.look()
+		}
+	}
 }
 
-// Receive implements transport.Handler.
-func (w *stuckWatch) Receive(_ *transport.Peer, batch []transport.Message) {
-	s, err := wire.ParseStatus(batch[len(batch)-1][0])
-	if err != nil {
-		return // it is the fronts' to complain
+// look ends the programs that hang.
+func (w *stuckWatch) look() {
+	var named []uint64
+	for _, s := range w.proxies.States() {
+		named = append(named, s.Status.Stuck...)
 	}
-	for _, p := range w.hanging(s.Stuck) {
+	for _, p := range w.hanging(named) {
 		p.mu.Lock()
 		pid := p.pid
 		p.mu.Unlock()
@@ -70,11 +74,9 @@ func (w *stuckWatch) Receive(_ *transport.Peer, batch []transport.Message) {
 	}
 }
 
-// hanging returns the processes that have been named for long enough. The proxy
-// names them once a second.
+// hanging returns the processes that have been named for long enough, without a
+// break: a proxy that comes back knows nothing of before.
 func (w *stuckWatch) hanging(named []uint64) (hanging []*program) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for instance := range w.since {
 		if !slices.Contains(named, instance) {
 			delete(w.since, instance)

@@ -28,7 +28,7 @@ func TestWhoIsNamedForLongEnoughHangs(t *testing.T) {
 	two.instance = 4 // its successor
 	assert.Empty(t, hanging(stuckGrace, 2, 4))
 	assert.Equal(t, []*program{two}, hanging(stuckGrace, 2, 4))
-	w.PeerDown(nil, nil)
+	assert.Empty(t, hanging(0), "it is away")
 	assert.Empty(t, hanging(stuckGrace, 4), "another proxy")
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
@@ -16,12 +17,13 @@ import (
 
 // frontFlags are the flags of the front alone.
 type frontFlags struct {
-	listen, name               string
-	proxy, loopback, interrupt endpoint
-	watch                      endpoints
-	proxyGrace                 time.Duration
-	http                       httpFlags
-	metrics                    metricsFlag
+	listen, name        string
+	proxy               proxies
+	loopback, interrupt endpoint
+	watch               watched
+	proxyGrace          time.Duration
+	http                httpFlags
+	metrics             metricsFlag
 }
 
 func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
@@ -50,10 +52,10 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", f.listen, "`address` for HTTP, host:port or tcp://*:port")
-	flags.Var(&f.proxy, "proxy", "upstream endpoint of the first stage's proxy")
+	flags.Var(&f.proxy, "proxy", "upstream endpoint of the first stage's proxy; of several with commas between, or repeatable")
 	flags.Var(&f.loopback, "loopback", "endpoint to bind for answers")
 	flags.Var(&f.interrupt, "interrupt", "endpoint to bind for interrupts")
-	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness and to notice its loss; repeatable")
+	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness and to notice its loss; repeatable, with commas between those of one stage")
 	flags.DurationVar(&f.proxyGrace, "proxy-grace", f.proxyGrace, "how long after the loss of a proxy who holds jobs may say so, until the others are repeated or answered 502; negative: they wait for their deadline")
 	flags.StringVar(&f.name, "name", "", "name of the front where there are several, at most 28 bytes")
 	f.http.add(flags)
@@ -71,7 +73,7 @@ func (f *frontFlags) positional(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	f.listen = args[0]
-	for i, to := range []*endpoint{&f.proxy, &f.loopback, &f.interrupt} {
+	for i, to := range []pflag.Value{&f.proxy, &f.loopback, &f.interrupt} {
 		if err := to.Set(args[1+i]); err != nil {
 			return usageError{err}
 		}
@@ -113,7 +115,7 @@ func seconds(s string) (time.Duration, error) {
 }
 
 func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout io.Writer) error {
-	if err := required("proxy", f.proxy, "loopback", f.loopback, "interrupt", f.interrupt); err != nil {
+	if err := required("proxy", endpoint(f.proxy.String()), "loopback", f.loopback, "interrupt", f.interrupt); err != nil {
 		return err
 	}
 	if f.http.maxBody > cluster.MaxRemoteBody {
@@ -135,7 +137,7 @@ func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout i
 	front, err := cluster.NewFront(cluster.FrontConfig{
 		HTTP:      http,
 		Table:     table,
-		Proxy:     string(f.proxy),
+		Proxy:     f.proxy.String(),
 		Watch:     f.watch,
 		Loopback:  string(f.loopback),
 		Interrupt: string(f.interrupt),

@@ -36,7 +36,7 @@ type httpFlags struct {
 	clientHeader    string
 	live, ready     string
 	accessLog       string
-	tls             tlsFlags
+	edge            edgeFlags
 }
 
 func defaultHTTP() httpFlags {
@@ -69,7 +69,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.clientHeader, "client-header", "", "header `field` by which clients are told apart, for their turns; empty: by address")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
 	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
-	f.tls.add(flags)
+	f.edge.add(flags)
 	flags.StringVar(&f.accessLog, "access-log", f.accessLog, "`file` for a line per answer, - for stdout; empty: none")
 }
 
@@ -82,44 +82,35 @@ func (f *httpFlags) config(listen string, stdout io.Writer) (httpfront.Config, l
 	if err := f.check(); err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
-	encrypted, err := f.tls.config()
+	c, err := f.edge.config()
 	if err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
-	access, err := openAccessLog(f.accessLog, stdout)
-	if err != nil {
+	if c.AccessLog, err = openAccessLog(f.accessLog, stdout); err != nil {
 		return httpfront.Config{}, loopback.TableConfig{}, err
 	}
-	timeout, grace := f.timeout, f.halfCloseGrace
-	if timeout == 0 {
-		timeout = -1 // no limit
-	}
-	if grace == 0 {
-		grace = 1 // none, in effect: 0 would be the default
-	}
-	return httpfront.Config{
-			Listen:         address,
-			TLS:            encrypted,
-			Timeout:        timeout,
-			HalfCloseGrace: grace,
-			MaxBody:        int(f.maxBody),
-			MaxHeaderBytes: int(f.maxHeader),
-			MaxReceiving:   int64(f.maxPendingBytes),
-			MaxUnsent:      int64(f.maxPendingBytes),
-			MaxConns:       f.maxConns,
-			ClientHeader:   f.clientHeader,
+	c.Listen = address
+	f.bound(&c)
+	return c, loopback.TableConfig{
+		MaxPending:      f.maxPending,
+		MaxPendingBytes: int64(f.maxPendingBytes),
+	}, nil
+}
 
-			MaxConnsPerClient:  f.maxPerClient,
-			MaxRequestsPerConn: f.maxPerConn,
-			DrainDelay:         f.drainDelay,
-
-			LivePath:  f.live,
-			ReadyPath: f.ready,
-			AccessLog: access,
-		}, loopback.TableConfig{
-			MaxPending:      f.maxPending,
-			MaxPendingBytes: int64(f.maxPendingBytes),
-		}, nil
+// bound fills in the limits, and the paths of health.
+func (f *httpFlags) bound(c *httpfront.Config) {
+	c.Timeout, c.HalfCloseGrace = f.timeout, f.halfCloseGrace
+	if f.timeout == 0 {
+		c.Timeout = -1 // no limit
+	}
+	if f.halfCloseGrace == 0 {
+		c.HalfCloseGrace = 1 // none, in effect: 0 would be the default
+	}
+	c.MaxBody, c.MaxHeaderBytes = int(f.maxBody), int(f.maxHeader)
+	c.MaxReceiving, c.MaxUnsent = int64(f.maxPendingBytes), int64(f.maxPendingBytes)
+	c.MaxConns, c.MaxConnsPerClient, c.MaxRequestsPerConn = f.maxConns, f.maxPerClient, f.maxPerConn
+	c.DrainDelay, c.ClientHeader = f.drainDelay, f.clientHeader
+	c.LivePath, c.ReadyPath = f.live, f.ready
 }
 
 // check refuses what would silently mean a default further down.

@@ -72,6 +72,9 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err != nil {
 		return err
 	}
+	if f.metrics.address == "" {
+		f.metrics.address = g.MetricsAt(f.roles...)
+	}
 	m, err := f.metrics.open(b.app)
 	if err != nil {
 		return err
@@ -223,7 +226,7 @@ func networked(g *graph.Graph) bool {
 // lacksEndpoints reports whether g leaves endpoints out.
 func lacksEndpoints(g *graph.Graph) bool {
 	return slices.ContainsFunc(g.Stages, func(s graph.Stage) bool {
-		return s.Upstream.IsZero() || s.Downstream.IsZero()
+		return slices.ContainsFunc(s.Pairs(), func(p graph.Pair) bool { return p.Upstream.IsZero() || p.Downstream.IsZero() })
 	}) || slices.ContainsFunc(g.Fronts, func(f graph.Front) bool {
 		return f.Loopback.IsZero() || f.Interrupt.IsZero()
 	})
@@ -243,12 +246,12 @@ func withoutEndpoints(g *graph.Graph) *graph.Graph {
 				needed[next] = true
 			}
 		} else {
-			s.Downstream = graph.Endpoint{}
+			*s = without(*s, func(p *graph.Pair) { p.Downstream = graph.Endpoint{} })
 		}
 	}
 	for i := range c.Stages {
 		if s := &c.Stages[i]; !needed[s.Name] {
-			s.Upstream = graph.Endpoint{}
+			*s = without(*s, func(p *graph.Pair) { p.Upstream = graph.Endpoint{} })
 		}
 	}
 	if outside {
@@ -259,4 +262,13 @@ func withoutEndpoints(g *graph.Graph) *graph.Graph {
 		c.Fronts[i].Loopback, c.Fronts[i].Interrupt = graph.Endpoint{}, graph.Endpoint{}
 	}
 	return &c
+}
+
+// without returns a stage less what forget takes from each of its proxies.
+func without(s graph.Stage, forget func(*graph.Pair)) graph.Stage {
+	pairs := s.Pairs()
+	for i := range pairs {
+		forget(&pairs[i])
+	}
+	return s.WithPairs(pairs)
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,9 @@ import (
 
 // upFlags are the flags of a graph that runs as separate processes.
 type upFlags struct {
-	dir   runDir
-	drain time.Duration
+	dir     runDir
+	drain   time.Duration
+	metrics metricsFlag
 }
 
 func (a *App) upCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command {
@@ -45,6 +47,9 @@ func (a *App) upCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command
 			if err != nil {
 				return err
 			}
+			if g, err = f.metrics.of(g); err != nil {
+				return err
+			}
 			defer f.dir.remove()
 			if err := f.dir.use(g); err != nil {
 				return err
@@ -56,6 +61,7 @@ func (a *App) upCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Command
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir.path, "run-dir", "", "`directory` for the sockets of endpoints that the graph leaves out; one is made and removed without it")
 	flags.DurationVar(&f.drain, "drain", 0, "how long stopping may take; 0: as long as the graph's slowest front and all others behind it")
+	flags.StringVar(&f.metrics.address, "metrics", "", "`address` where the first part serves metrics, in place of the graph's; the others take the ports behind it; or off")
 	return cmd
 }
 
@@ -109,6 +115,9 @@ func (f *upFlags) programs(g *graph.Graph, files []string, b *builder, lost func
 			command := []string{program, "run", "--supervised", "--role", role.String(), "--log-level", b.logs.level, "--log-format", b.logs.format}
 			if f.dir.path != "" {
 				command = append(command, "--run-dir", f.dir.path)
+			}
+			if at := g.MetricsAt(role); at != "" || f.metrics.address != "" {
+				command = append(command, "--metrics", cmp.Or(at, noMetrics))
 			}
 			p, err := cluster.NewProgram(cluster.ProgramConfig{
 				Name:    role.String(),

@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
 )
 
@@ -66,6 +68,93 @@ func (e *endpoints) Set(s string) error {
 	return nil
 }
 
+// proxies is a flag for the endpoint of a stage's proxy, or of several, with
+// commas between or the flag repeated.
+type proxies []string
+
+// String implements pflag.Value.
+func (p *proxies) String() string { return strings.Join(*p, ",") }
+
+// Type implements pflag.Value.
+func (p *proxies) Type() string { return "endpoint" }
+
+// Set implements pflag.Value.
+func (p *proxies) Set(s string) error {
+	all, err := splitProxies(s)
+	*p = append(*p, all...)
+	return err
+}
+
+// splitProxies reads endpoints with commas between.
+func splitProxies(s string) ([]string, error) {
+	all := loopback.Endpoints(s)
+	for _, e := range all {
+		if err := cluster.CheckEndpoint(e); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// watched is a flag for the proxies of other stages: each time those of one.
+type watched []string
+
+// String implements pflag.Value.
+func (w *watched) String() string { return strings.Join(*w, " ") }
+
+// Type implements pflag.Value.
+func (w *watched) Type() string { return "endpoint" }
+
+// Set implements pflag.Value.
+func (w *watched) Set(s string) error {
+	all, err := splitProxies(s)
+	if err == nil {
+		*w = append(*w, strings.Join(all, ","))
+	}
+	return err
+}
+
+// nextProxies is a flag for the proxies of next stages: [STAGE=]ENDPOINT, several
+// of one with commas between or the flag repeated.
+type nextProxies map[string]string
+
+// String implements pflag.Value.
+func (n *nextProxies) String() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(*n)) {
+		parts = append(parts, name+"="+(*n)[name])
+	}
+	return strings.Join(parts, " ")
+}
+
+// Type implements pflag.Value.
+func (n *nextProxies) Type() string { return "[stage=]endpoint" }
+
+// Set implements pflag.Value.
+func (n *nextProxies) Set(s string) error {
+	name, at := named(s)
+	all, err := splitProxies(at)
+	if err != nil {
+		return err
+	}
+	if *n == nil {
+		*n = make(nextProxies)
+	}
+	if before := (*n)[name]; before != "" {
+		all = append([]string{before}, all...)
+	}
+	(*n)[name] = strings.Join(all, ",")
+	return nil
+}
+
+// named splits a value that may begin with a name.
+func named(s string) (name, at string) {
+	if before, after, named := strings.Cut(s, "="); named && !strings.Contains(before, "://") {
+		return before, after
+	}
+	return "", s
+}
+
 // namedEndpoints is a flag for several endpoints, each with a name if there is
 // more than one: [NAME=]ENDPOINT.
 type namedEndpoints struct {
@@ -87,10 +176,7 @@ func (e *namedEndpoints) Type() string { return "[name=]endpoint" }
 
 // Set implements pflag.Value.
 func (e *namedEndpoints) Set(s string) error {
-	name, at := "", s
-	if before, after, named := strings.Cut(s, "="); named && !strings.Contains(before, "://") {
-		name, at = before, after
-	}
+	name, at := named(s)
 	if err := cluster.CheckEndpoint(at); err != nil {
 		return err
 	}

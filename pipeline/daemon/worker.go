@@ -16,15 +16,16 @@ import (
 
 // workerFlags are the flags of the workers of one stage alone.
 type workerFlags struct {
-	upstream     endpoint
-	next, fronts namedEndpoints
-	interrupts   endpoints
-	count        int
-	stage        string
-	timeout      time.Duration
-	frontGrace   time.Duration
-	drain        time.Duration
-	metrics      metricsFlag
+	upstream   proxies
+	next       nextProxies
+	fronts     namedEndpoints
+	interrupts endpoints
+	count      int
+	stage      string
+	timeout    time.Duration
+	frontGrace time.Duration
+	drain      time.Duration
+	metrics    metricsFlag
 }
 
 // slotsPerCore is how many jobs a worker process does at a time by default,
@@ -60,8 +61,8 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(&f.upstream, "upstream-proxy", "downstream endpoint of the stage's own proxy")
-	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names")
+	flags.Var(&f.upstream, "upstream-proxy", "downstream endpoint of the stage's own proxy; of several with commas between, or repeatable")
+	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names, and commas between those of one stage")
 	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
 	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
@@ -74,7 +75,7 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 }
 
 func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipeline.Handler, log *slog.Logger) error {
-	if err := required("upstream-proxy", f.upstream); err != nil {
+	if err := required("upstream-proxy", endpoint(f.upstream.String())); err != nil {
 		return err
 	}
 	if len(f.fronts.names) == 0 || len(f.interrupts) == 0 {
@@ -105,8 +106,8 @@ func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipe
 		Slots:      f.count,
 		Timeout:    f.timeout,
 		FrontGrace: f.frontGrace,
-		Upstream:   string(f.upstream),
-		Next:       f.next.byName,
+		Upstream:   f.upstream.String(),
+		Next:       f.next,
 		Fronts:     f.fronts.fronts(),
 		Interrupts: f.interrupts,
 		Logger:     log,
@@ -121,7 +122,7 @@ func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipe
 	if err != nil {
 		return err
 	}
-	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", string(f.upstream))
+	log.Info("working", "worker", name, "slots", f.count, "upstream_proxy", f.upstream.String())
 	defer adaptWorker(w)()
 	return serve(ctx, part, f.drain, log)
 }

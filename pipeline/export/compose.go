@@ -35,7 +35,7 @@ func Compose(g *graph.Graph, c Config) ([]File, error) {
 
 type compose struct{ *plan }
 
-func (d *compose) proxyHost(s stage) string { return "proxy-" + s.Label }
+func (d *compose) proxyHost(p proxyPart) string { return p.Part }
 
 type composeView struct {
 	Name, GraphFile, Graph string
@@ -56,7 +56,8 @@ type composeFront struct {
 }
 
 type composeStage struct {
-	Proxy, Workers       service
+	Proxies              []service
+	Workers              service
 	Health               string
 	Own, Command, MadeUp bool
 	Stage                string
@@ -131,9 +132,13 @@ func health(f *graph.Front) string {
 
 func (d *compose) stage(s stage) composeStage {
 	image, madeUp := d.image(s)
+	var proxies []service
+	for _, p := range s.Proxies {
+		proxies = append(proxies, service{p.Part, d.run(d.Image, p.Role, s.memory())})
+	}
 	return composeStage{
 		Stage:   s.Name,
-		Proxy:   service{"proxy-" + s.Label, d.run(d.Image, graph.Role{Kind: graph.RoleProxy, Name: s.Name}, s.memory())},
+		Proxies: proxies,
 		Workers: service{"workers-" + s.Label, d.run(image, graph.Role{Kind: graph.RoleWorkers, Name: s.Name}, workerMemory)},
 		Health:  fmt.Sprintf("tcp://127.0.0.1:%d", upstreamPort),
 		Own:     s.Own, Command: len(s.Command) > 0, MadeUp: madeUp,

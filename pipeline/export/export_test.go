@@ -123,7 +123,9 @@ func assertSameButForPlaces(t *testing.T, want, got *graph.Graph) {
 	rest := func(g graph.Graph) string {
 		g.Fronts, g.Stages = nil, slices.Clone(g.Stages)
 		for i := range g.Stages {
-			g.Stages[i].Upstream, g.Stages[i].Downstream = graph.Endpoint{}, graph.Endpoint{}
+			s := g.Stages[i].WithPairs(make([]graph.Pair, len(g.Stages[i].Pairs())))
+			s.More, s.Proxies = nil, len(s.Pairs())
+			g.Stages[i] = s
 		}
 		data, err := g.Encode()
 		require.NoError(t, err)
@@ -169,7 +171,10 @@ func endpoints(t *testing.T, g *graph.Graph) map[string][]graph.Endpoint {
 		all[graph.Role{Kind: graph.RoleFront, Name: f.Name}.String()] = []graph.Endpoint{f.Loopback, f.Interrupt}
 	}
 	for _, s := range g.Stages {
-		all[graph.Role{Kind: graph.RoleProxy, Name: s.Name}.String()] = []graph.Endpoint{s.Upstream, s.Downstream}
+		for i, r := range g.Each(graph.Role{Kind: graph.RoleProxy, Name: s.Name}) {
+			p := s.Pairs()[i]
+			all[r.String()] = []graph.Endpoint{p.Upstream, p.Downstream}
+		}
 	}
 	for _, bound := range all {
 		assert.NotEqual(t, bound[0].Bind, bound[1].Bind)

@@ -16,10 +16,11 @@ type run struct {
 	Graph         string
 	Memory, Soft  int // MiB; at most, and what Go aims at
 	Stop          int // seconds
+	Metrics       int // port
 }
 
 func (p *plan) run(image string, role graph.Role, memory int) run {
-	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop}
+	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop, p.metrics()}
 }
 
 // image returns what the workers of a stage run, and whether it is made up.

@@ -11,7 +11,7 @@ import (
 )
 
 // Kubernetes returns a kustomize set: fronts as StatefulSets, a Deployment for
-// the proxy and one for the workers of each stage, with what belongs to them.
+// each proxy and one for the workers of each stage, with what belongs to them.
 // Each replica of a front is a front of the graph: it has to be exported anew
 // to change their number.
 func Kubernetes(g *graph.Graph, c Config) ([]File, error) {
@@ -65,7 +65,7 @@ func (k *kubernetes) replicas(f *faults) []replica {
 	return all
 }
 
-func (k *kubernetes) proxyHost(s stage) string { return k.Name + "-proxy-" + s.Label }
+func (k *kubernetes) proxyHost(p proxyPart) string { return k.Name + "-" + p.Part }
 
 // setView is what the kustomization is made of.
 type setView struct {
@@ -78,6 +78,7 @@ type setView struct {
 type pods struct {
 	Service   string // label of all that belongs to the graph
 	Component string // label of the part
+	Scraped   bool   // by what the pods say themselves, since no service finds them
 	run
 }
 
@@ -87,7 +88,7 @@ func (p pods) Name() string { return p.Service + "-" + p.Component }
 // GraphDir is where the graph's file is in the pods.
 func (pods) GraphDir() string { return path.Dir(containerGraph) }
 
-func (k *kubernetes) pods(component string, r run) pods { return pods{k.Name, component, r} }
+func (k *kubernetes) pods(component string, r run) pods { return pods{k.Name, component, false, r} }
 
 // drainDelay is how long a pod goes on to serve once it has to end, in seconds:
 // until no more requests are sent there.
@@ -135,21 +136,33 @@ const queueMetric = "butterfly_stage_queued"
 
 type stageView struct {
 	Stage                string
-	Proxy, Workers       pods
+	Proxies              []pods
+	Workers              pods
 	Upstream, Downstream int
 	Own, Command, MadeUp bool // whose workers, which kind, and whose image
 	Metric               string
+	Waiting              int // jobs in the queue of a proxy, for each pod of workers
 }
+
+// waiting is how many jobs may wait for each pod of workers before there are more.
+const waiting = 10
 
 func (k *kubernetes) stageView(s stage) stageView {
 	image, madeUp := k.image(s)
+	var proxies []pods
+	for _, p := range s.Proxies {
+		proxies = append(proxies, k.pods(p.Part, k.run(k.Image, p.Role, s.memory())))
+	}
+	workers := k.pods("workers-"+s.Label, k.run(image, graph.Role{Kind: graph.RoleWorkers, Name: s.Name}, workerMemory))
+	workers.Scraped = true
 	return stageView{
 		Stage:    s.Name,
-		Proxy:    k.pods("proxy-"+s.Label, k.run(k.Image, graph.Role{Kind: graph.RoleProxy, Name: s.Name}, s.memory())),
-		Workers:  k.pods("workers-"+s.Label, k.run(image, graph.Role{Kind: graph.RoleWorkers, Name: s.Name}, workerMemory)),
+		Proxies:  proxies,
+		Workers:  workers,
 		Upstream: upstreamPort, Downstream: downstreamPort,
 		Own: s.Own, Command: len(s.Command) > 0, MadeUp: madeUp,
-		Metric: queueMetric,
+		Metric:  queueMetric,
+		Waiting: max(1, waiting/len(s.Proxies)),
 	}
 }
 

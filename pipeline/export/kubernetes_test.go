@@ -16,6 +16,7 @@ import (
 	autoscaling "k8s.io/api/autoscaling/v2"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/butterfly-zmq/butterfly/pipeline/graph"
@@ -56,7 +57,7 @@ func TestKubernetesObjectsFindOneAnother(t *testing.T) {
 	})
 }
 
-// Only HTTP is open to everybody.
+// Only HTTP is open to everybody, and metrics to the cluster.
 func TestKubernetesPoliciesLetTheGraphIn(t *testing.T) {
 	onEach(t, "kubernetes", func(t *testing.T, name string, _ *graph.Graph, files map[string][]byte) {
 		o := decodeSet(t, files)
@@ -69,6 +70,12 @@ func TestKubernetesPoliciesLetTheGraphIn(t *testing.T) {
 					open[w.port(t, port.Port.StrVal)] = len(rule.From) == 0
 				}
 				for _, from := range rule.From {
+					if from.PodSelector == nil {
+						assert.Equal(t, &meta.LabelSelector{}, from.NamespaceSelector, w.name)
+						assert.Len(t, rule.Ports, 1)
+						assert.Equal(t, "metrics", rule.Ports[0].Port.StrVal, "%s: port open to the cluster", w.name)
+						continue
+					}
 					by := selector(t, from.PodSelector)
 					for _, other := range o.workloads() {
 						assert.True(t, by.Matches(labels.Set(other.pod.Labels)), "%s lets %s in", w.name, other.name)
@@ -93,7 +100,7 @@ func (o *objects) roles(t *testing.T) map[string]workload {
 	all := make(map[string]workload)
 	for _, w := range o.workloads() {
 		args := w.container().Args
-		require.Len(t, args, 4)
+		require.Len(t, args, 6)
 		assert.Equal(t, []string{"run", "--role"}, []string{args[0], args[2]})
 		for n := range w.replicas {
 			role := inArgs.ReplaceAllStringFunc(args[3], func(ref string) string {
@@ -274,13 +281,17 @@ func TestKubernetesScalesWorkers(t *testing.T) {
 			d := o.deployments[w.name]
 			assert.Nil(t, d.Spec.Replicas, "the autoscaler sets it")
 			assert.Equal(t, autoscaling.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: w.name}, h.Spec.ScaleTargetRef)
-			require.Len(t, h.Spec.Metrics, 1)
-			metric := h.Spec.Metrics[0].Object
-			assert.Equal(t, autoscaling.ObjectMetricSourceType, h.Spec.Metrics[0].Type)
-			assert.Equal(t, "butterfly_stage_queued", metric.Metric.Name)
-			assert.Equal(t, strings.Replace(w.name, "-workers-", "-proxy-", 1), metric.DescribedObject.Name)
-			assert.Contains(t, o.services, metric.DescribedObject.Name)
-			assert.NotNil(t, metric.Target.AverageValue)
+			proxies := from.Each(graph.Role{Kind: graph.RoleProxy, Name: stage})
+			require.Len(t, h.Spec.Metrics, len(proxies))
+			for i, r := range proxies {
+				metric := h.Spec.Metrics[i].Object
+				assert.Equal(t, autoscaling.ObjectMetricSourceType, h.Spec.Metrics[i].Type)
+				assert.Equal(t, "butterfly_stage_queued", metric.Metric.Name)
+				described := o.services[metric.DescribedObject.Name]
+				assert.Equal(t, scraped(9464), described.Annotations, "by which Prometheus has the metric of this service")
+				assert.Equal(t, o.roles(t)[r.String()].name, o.selected(t, labels.SelectorFromSet(described.Spec.Selector), described.Name).name)
+				assert.Equal(t, int64(10/len(proxies)), metric.Target.AverageValue.Value(), "each has its share")
+			}
 			assert.Contains(t, o.budgets, w.name)
 		}
 		var own []string
@@ -291,6 +302,68 @@ func TestKubernetesScalesWorkers(t *testing.T) {
 		}
 		assert.ElementsMatch(t, own, scaled)
 	})
+}
+
+// scraped are the annotations by which Prometheus finds metrics at a port.
+func scraped(port int) map[string]string {
+	return map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(port), "prometheus.io/path": "/metrics"}
+}
+
+// All pods serve metrics at one port, and Prometheus finds each of them once: by
+// the service that is theirs alone, so that their metrics bear its name, or
+// without one by themselves.
+func TestKubernetesMetricsAreFoundOnce(t *testing.T) {
+	onEach(t, "kubernetes", func(t *testing.T, name string, _ *graph.Graph, files map[string][]byte) {
+		o := decodeSet(t, files)
+		found := make(map[string]int)
+		for _, s := range o.services {
+			if len(s.Annotations) == 0 {
+				continue
+			}
+			assert.Equal(t, scraped(9464), s.Annotations, s.Name)
+			assert.Equal(t, core.ClusterIPNone, s.Spec.ClusterIP)
+			assert.True(t, slices.ContainsFunc(s.Spec.Ports, func(p core.ServicePort) bool { return p.Port == 9464 }), s.Name)
+			found[o.selected(t, labels.SelectorFromSet(s.Spec.Selector), s.Name).name]++
+		}
+		for _, w := range o.workloads() {
+			if len(w.pod.Annotations) > 0 {
+				assert.Equal(t, scraped(9464), w.pod.Annotations, w.name)
+				found[w.name]++
+			}
+			assert.Equal(t, 1, found[w.name], w.name)
+			assert.Equal(t, []string{"--metrics", ":9464"}, w.container().Args[4:])
+			assert.Equal(t, 9464, w.port(t, "metrics"))
+		}
+		assert.Empty(t, separate(t, files["graph.yaml"]).Metrics.Listen, "it would be another port for each part")
+	})
+}
+
+// The port for metrics is the graph's, unless something else has it.
+func TestContainersMetricsPort(t *testing.T) {
+	for _, c := range []struct {
+		metrics, listen string
+		want            int
+	}{
+		{"", ":8002", 9464},
+		{"127.0.0.1:9000", ":8002", 9000},
+		{":0", ":8002", 9464},
+		{":443", ":8002", 9464},
+		{":9464", ":80", 9464},
+		{"", ":9464", 9465},
+		{":7101", ":7103", 7104},
+		{":7201", ":8002", 7203},
+	} {
+		g := small("a")
+		g.Metrics.Listen, g.Fronts[0].Listen = c.metrics, c.listen
+		p := project(t, exported(t, targets()[2], "svc", g))
+		for _, s := range p.Services {
+			assert.Equal(t, []string{"--metrics", ":" + strconv.Itoa(c.want)}, []string(s.Command[4:]), "%+v", c)
+		}
+		for name, d := range decodeSet(t, exported(t, targets()[1], "svc", g)).deployments {
+			ports := d.Spec.Template.Spec.Containers[0].Ports
+			assert.EqualValues(t, c.want, ports[len(ports)-1].ContainerPort, "%s %+v", name, c)
+		}
+	}
 }
 
 func TestKubernetesImages(t *testing.T) {

@@ -54,6 +54,9 @@ func TestRefusals(t *testing.T) {
 		}, `fronts.X: "x" and "X" both become front-x, as names of parts are made of small letters, digits and dashes (rename one of them)`},
 		{"a long stage", -1, func(g *graph.Graph, _ *export.Config) { g.Stages[0].Name = long },
 			`g.yaml:10: stages.` + long + `: the name svc-workers-` + long + ` has 72 bytes, at most 63 are allowed (rename it, or choose a shorter --name)`},
+		{"a proxy that is called as another stage's", -1, func(g *graph.Graph, _ *export.Config) {
+			g.Stages[0].Proxies, g.Stages[1].Name = 2, "a.1"
+		}, `g.yaml:11: stages.a.1: "a" and "a.1" both become proxy-a-1, as names of parts are made of small letters, digits and dashes (rename one of them)`},
 		{"several fronts on a machine", 0, func(_ *graph.Graph, c *export.Config) { c.Replicas = 2 },
 			`--fronts: 2 of a front cannot listen at one address (name the fronts in the graph, each with an address of its own)`},
 		{"a target of systemd's", 0, func(_ *graph.Graph, c *export.Config) { c.Name = "Multi_User" },

@@ -18,7 +18,26 @@ const (
 	upstreamPort   = 7201
 	downstreamPort = 7202
 	httpPort       = 8002 // of a front that listens at any free port
+	metricsPort    = 9464 // where the graph names none
 )
+
+// metrics returns the port for metrics inside every container: that of the graph
+// unless only root may have it, or something else has it somewhere.
+func (p *plan) metrics() int {
+	_, text, _ := net.SplitHostPort(p.g.Metrics.Listen)
+	port, _ := strconv.Atoi(text)
+	if port < 1024 {
+		port = metricsPort
+	}
+	taken := []int{loopbackPort, interruptPort, upstreamPort, downstreamPort}
+	for i := range p.Fronts {
+		taken = append(taken, listening(p.Fronts[i].Front))
+	}
+	for slices.Contains(taken, port) {
+		port++
+	}
+	return port
+}
 
 // listening returns the port for HTTP inside the container: that of the file
 // unless only root may have it, or it is taken.
@@ -51,11 +70,13 @@ type replica struct {
 }
 
 // rewrite returns the graph as containers have it: endpoints at hosts of their
-// network, fronts by their replicas, and logs to the standard output. proxy
-// returns the host of a stage's proxy.
-func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Graph {
+// network, fronts by their replicas, logs to the standard output, and metrics
+// where a flag says it, since there are no other parts beside one. host returns
+// the host of a proxy.
+func (p *plan) rewrite(replicas []replica, host func(proxyPart) string) *graph.Graph {
 	g := *p.g
 	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
+	g.Metrics = graph.Metrics{}
 	for _, r := range replicas {
 		f := *r.of.Front
 		f.Name = r.Name
@@ -68,9 +89,12 @@ func (p *plan) rewrite(replicas []replica, proxy func(stage) string) *graph.Grap
 		g.Fronts = append(g.Fronts, f)
 	}
 	for i, s := range p.Stages {
-		host := proxy(s)
-		g.Stages[i].Upstream = endpoint(host, upstreamPort)
-		g.Stages[i].Downstream = endpoint(host, downstreamPort)
+		var pairs []graph.Pair
+		for _, proxy := range s.Proxies {
+			at := host(proxy)
+			pairs = append(pairs, graph.Pair{Upstream: endpoint(at, upstreamPort), Downstream: endpoint(at, downstreamPort)})
+		}
+		g.Stages[i] = g.Stages[i].WithPairs(pairs)
 	}
 	return &g
 }

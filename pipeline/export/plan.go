@@ -3,6 +3,7 @@ package export
 import (
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/pipeline/graph"
@@ -35,6 +36,30 @@ type stage struct {
 	Label string
 	// Own says that its workers are started by us.
 	Own bool
+	// Proxies are its proxies, one at least.
+	Proxies []proxyPart
+}
+
+// proxyPart is a proxy of a stage.
+type proxyPart struct {
+	// Part is its name behind the plan's: proxy-parse, or proxy-parse-1 of several.
+	Part string
+	Role graph.Role
+	At   graph.Pair
+}
+
+// proxies returns the parts of a stage's proxies.
+func proxies(s *graph.Stage, label string) []proxyPart {
+	pairs := s.Pairs()
+	parts := make([]proxyPart, len(pairs))
+	for i := range pairs {
+		parts[i] = proxyPart{"proxy-" + label, graph.Role{Kind: graph.RoleProxy, Name: s.Name}, pairs[i]}
+		if len(pairs) > 1 {
+			parts[i].Part += "-" + strconv.Itoa(i+1)
+			parts[i].Role.Number = i + 1
+		}
+	}
+	return parts
 }
 
 // newPlan names the parts of a graph, and finds what no target can do.
@@ -79,21 +104,28 @@ func (p *plan) nameStages(f *faults) {
 	for i := range p.g.Stages {
 		own := stage{Stage: &p.g.Stages[i], Label: label(p.g.Stages[i].Name)}
 		own.Own = !own.External && own.Compat == ""
-		p.name(f, seen, own.Position, "stages."+own.Name, own.Name, "workers-"+own.Label)
+		own.Proxies = proxies(own.Stage, own.Label)
+		if p.name(f, seen, own.Position, "stages."+own.Name, own.Name, "workers-"+own.Label) {
+			for _, proxy := range own.Proxies {
+				p.name(f, seen, own.Position, "stages."+own.Name, own.Name, proxy.Part)
+			}
+		}
 		p.Stages = append(p.Stages, own)
 	}
 }
 
 // name checks the name of a part against those before it.
-func (p *plan) name(f *faults, seen map[string]string, at graph.Position, path, name, part string) {
+func (p *plan) name(f *faults, seen map[string]string, at graph.Position, path, name, part string) (good bool) {
 	if first, twice := seen[part]; twice {
 		f.at(at, path, "rename one of them", "%q and %q both become %s, as names of parts are made of small letters, digits and dashes", first, name, part)
-		return
+		return false
 	}
 	seen[part] = name
 	if n := len(p.Name) + 1 + len(part); n > maxLabel {
 		f.at(at, path, "rename it, or choose a shorter --name", "the name %s-%s has %d bytes, at most %d are allowed", p.Name, part, n, maxLabel)
+		return false
 	}
+	return true
 }
 
 // containers checks what is asked of containers alone.

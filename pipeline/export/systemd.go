@@ -75,8 +75,10 @@ func (s *systemd) check(f *faults) {
 		}
 	}
 	for _, own := range s.Stages {
-		s.checkEndpoint(f, own.Position, "stages."+own.Name+".upstream", own.Upstream)
-		s.checkEndpoint(f, own.Position, "stages."+own.Name+".downstream", own.Downstream)
+		for _, p := range own.Proxies {
+			s.checkEndpoint(f, own.Position, "stages."+own.Name+".upstream", p.At.Upstream)
+			s.checkEndpoint(f, own.Position, "stages."+own.Name+".downstream", p.At.Downstream)
+		}
 		if !own.Own {
 			s.checkOutside(f, own)
 		}
@@ -88,18 +90,22 @@ func (s *systemd) check(f *faults) {
 func (s *systemd) checkOutside(f *faults, own stage) {
 	var closed []string
 	need := func(path string, e graph.Endpoint) {
-		if file, isFile := strings.CutPrefix(e.Connect, "ipc://"); e.IsZero() || isFile && !strings.HasPrefix(file, "@") {
+		if file, isFile := strings.CutPrefix(e.Connect, "ipc://"); (e.IsZero() || isFile && !strings.HasPrefix(file, "@")) && !slices.Contains(closed, path) {
 			closed = append(closed, path)
 		}
 	}
-	need("stages."+own.Name+".downstream", own.Downstream)
+	for _, p := range own.Proxies {
+		need("stages."+own.Name+".downstream", p.At.Downstream)
+	}
 	for _, front := range s.Fronts {
 		need(front.path+".loopback", front.Loopback)
 		need(front.path+".interrupt", front.Interrupt)
 	}
 	for _, name := range own.Next {
 		if next, ok := s.g.Stage(name); ok {
-			need("stages."+name+".upstream", next.Upstream)
+			for _, p := range next.Pairs() {
+				need("stages."+name+".upstream", p.Upstream)
+			}
 		}
 	}
 	if len(closed) > 0 {
@@ -169,9 +175,11 @@ func (s *systemd) description() string { return "butterfly service " + s.Name }
 func (s *systemd) units() []unit {
 	var proxies, workers, fronts []unit
 	for _, own := range s.Stages {
-		u := s.unit("proxy-"+own.Label, graph.Role{Kind: graph.RoleProxy, Name: own.Name})
-		u.Low = low(own.Upstream.Bind) || low(own.Downstream.Bind)
-		proxies = append(proxies, u)
+		for _, p := range own.Proxies {
+			u := s.unit(p.Part, p.Role)
+			u.Low = u.Low || low(p.At.Upstream.Bind) || low(p.At.Downstream.Bind)
+			proxies = append(proxies, u)
+		}
 	}
 	for _, own := range s.Stages {
 		if own.Own {
@@ -185,7 +193,7 @@ func (s *systemd) units() []unit {
 		own := &s.Fronts[i]
 		u := s.unit(own.Part, graph.Role{Kind: graph.RoleFront, Name: own.Name})
 		u.After = slices.Concat(files(proxies), files(workers))
-		u.Low = low(own.Listen) || low(own.Loopback.Bind) || low(own.Interrupt.Bind)
+		u.Low = u.Low || low(own.Listen) || low(own.Loopback.Bind) || low(own.Interrupt.Bind)
 		u.Logs = own.AccessLog != "" && own.AccessLog != "-"
 		u.Descriptors = max(u.Descriptors, own.MaxConns+spareDescriptors)
 		fronts = append(fronts, u)
@@ -205,7 +213,7 @@ func (s *systemd) unit(part string, role graph.Role) unit {
 		Description: s.description() + ", " + role.String(),
 		Binary:      s.Binary, Role: role.String(),
 		Dir: systemdDir, User: userPrefix + s.Name,
-		Stop: s.Stop, Descriptors: leastDescriptors,
+		Stop: s.Stop, Descriptors: leastDescriptors, Low: low(s.g.MetricsAt(role)),
 	}
 }
 

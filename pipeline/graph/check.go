@@ -92,6 +92,7 @@ func (c *checker) checkFronts() {
 			c.add(f.below(f.Position, rest, fmt.Sprintf("live and ready are both %s", f.Live), "give each a path of its own"))
 		}
 		c.checkTLS(f)
+		c.checkEdge(f)
 		const header, pending = 16 << 10, 256 << 20 // defaults
 		if head := orDefault(f.MaxHeader, header); Size(f.MaxTarget) > head {
 			c.warn(f.below(f.Position, ".max_target", fmt.Sprintf("longer than max_header, %v, which bounds it", head), "raise max_header too"))

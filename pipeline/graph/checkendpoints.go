@@ -40,15 +40,15 @@ func (c *checker) checkEndpoints() {
 	}
 	for i := range c.g.Stages {
 		s := &c.g.Stages[i]
-		for _, e := range [...]struct {
-			rest string
-			at   Endpoint
-		}{{".upstream", s.Upstream}, {".downstream", s.Downstream}} {
-			b, n := sockets(&s.origin, s.Position, e.rest, e.at)
-			bound, named = append(bound, b...), append(named, n...)
+		for n, pair := range s.Pairs() {
+			for which, e := range [...]Endpoint{pair.Upstream, pair.Downstream} {
+				b, other := sockets(&s.origin, s.Position, s.rest(which, n), e)
+				bound, named = append(bound, b...), append(named, other...)
+			}
 		}
 	}
 	c.compareBound(bound)
+	c.checkMetrics(bound)
 	c.compareNamed(named)
 }
 

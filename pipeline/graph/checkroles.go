@@ -18,8 +18,11 @@ func (g *Graph) CheckRoles(roles ...Role) []Problem {
 			problems = append(problems, *p)
 			continue
 		}
-		here[own] = true
+		for _, each := range g.Each(own) {
+			here[each] = true
+		}
 	}
+	said := make(map[string]bool)
 	for _, m := range g.meetings() {
 		in := slices.IndexFunc(m.parts, func(r Role) bool { return here[r] })
 		out := slices.IndexFunc(m.parts, func(r Role) bool { return !here[r] })
@@ -27,6 +30,11 @@ func (g *Graph) CheckRoles(roles ...Role) []Problem {
 			continue
 		}
 		key := m.rest[1:]
+		if at := m.owner.path + m.rest; !said[at] {
+			said[at] = true
+		} else {
+			continue // of another proxy
+		}
 		problems = append(problems, m.owner.below(m.at, m.rest,
 			fmt.Sprintf("it is missing: %v meets %v there, which runs elsewhere", m.parts[in], m.parts[out]),
 			fmt.Sprintf("write %s: tcp://host:port, or ipc:///path", key)))
@@ -41,7 +49,7 @@ func (g *Graph) findRole(r Role) (Role, *Problem) {
 	}
 	if r.Kind == RoleFront {
 		if f, ok := g.Front(r.Name); ok {
-			return Role{RoleFront, f.Name}, nil
+			return Role{Kind: RoleFront, Name: f.Name}, nil
 		}
 		var all []string
 		for _, f := range g.Fronts {
@@ -53,7 +61,7 @@ func (g *Graph) findRole(r Role) (Role, *Problem) {
 		case len(g.Fronts) != 1:
 			return wrong(Position{}, "there are several", "write front:NAME, of "+strings.Join(all, ", "))
 		}
-		return Role{RoleFront, all[0]}, nil
+		return Role{Kind: RoleFront, Name: all[0]}, nil
 	}
 	s, ok := g.Stage(r.Name)
 	switch {
@@ -61,6 +69,8 @@ func (g *Graph) findRole(r Role) (Role, *Problem) {
 		return wrong(Position{}, "there is no such stage", didYouMean(r.Name, newPaths(g).names))
 	case r.Kind == RoleWorkers && s.isOutside():
 		return wrong(s.Position, "its workers are started elsewhere", "")
+	case r.Number > len(s.Pairs()):
+		return wrong(s.Position, "the stage has "+proxies(len(s.Pairs())), "")
 	}
 	return r, nil
 }
@@ -85,36 +95,39 @@ func (g *Graph) meetings() []meeting {
 	p := newPaths(g)
 	var fronts, behind []Role
 	for i := range g.Fronts {
-		fronts = append(fronts, Role{RoleFront, g.Fronts[i].Name})
+		fronts = append(fronts, Role{Kind: RoleFront, Name: g.Fronts[i].Name})
 	}
 	for i, s := range g.Stages {
 		if p.depth[i] > 0 {
-			behind = append(behind, Role{RoleProxy, s.Name}, Role{RoleWorkers, s.Name})
+			behind = append(append(behind, s.proxyRoles()...), Role{Kind: RoleWorkers, Name: s.Name})
 		}
 	}
 	var all []meeting
 	for i := range g.Fronts {
 		f := &g.Fronts[i]
-		parts := append([]Role{{RoleFront, f.Name}}, behind...)
+		parts := append([]Role{{Kind: RoleFront, Name: f.Name}}, behind...)
 		all = append(all,
 			meeting{&f.origin, f.Position, ".loopback", f.Loopback, parts},
 			meeting{&f.origin, f.Position, ".interrupt", f.Interrupt, parts})
 	}
 	for i := range g.Stages {
 		s := &g.Stages[i]
-		proxy, workers := Role{RoleProxy, s.Name}, Role{RoleWorkers, s.Name}
-		up := append([]Role{proxy}, fronts...)
+		workers := Role{Kind: RoleWorkers, Name: s.Name}
+		up := slices.Clone(fronts)
 		for from, next := range p.next {
 			if slices.Contains(next, i) {
-				up = append(up, Role{RoleWorkers, g.Stages[from].Name})
+				up = append(up, Role{Kind: RoleWorkers, Name: g.Stages[from].Name})
 			}
 		}
 		if s.Timeout > 0 && len(s.Command) > 0 && !slices.Contains(up, workers) {
 			up = append(up, workers)
 		}
-		all = append(all,
-			meeting{&s.origin, s.Position, ".upstream", s.Upstream, up},
-			meeting{&s.origin, s.Position, ".downstream", s.Downstream, []Role{proxy, workers}})
+		roles := s.proxyRoles()
+		for n, pair := range s.Pairs() {
+			all = append(all,
+				meeting{&s.origin, s.Position, s.rest(upstreamEnd, n), pair.Upstream, append([]Role{roles[n]}, up...)},
+				meeting{&s.origin, s.Position, s.rest(downstreamEnd, n), pair.Downstream, []Role{roles[n], workers}})
+		}
 	}
 	return all
 }
@@ -129,8 +142,9 @@ func (c *checker) checkOutside() {
 	missing := make(map[string][]string) // by stage
 	for _, m := range c.g.meetings() {
 		for _, r := range m.parts {
-			if !inside[r] && m.endpoint.IsZero() {
-				missing[r.Name] = append(missing[r.Name], m.owner.path+m.rest)
+			at := m.owner.path + m.rest
+			if !inside[r] && m.endpoint.IsZero() && !slices.Contains(missing[r.Name], at) {
+				missing[r.Name] = append(missing[r.Name], at)
 			}
 		}
 	}

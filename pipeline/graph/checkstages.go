@@ -11,6 +11,7 @@ func (c *checker) checkStages() {
 	for i := range c.g.Stages {
 		s := &c.g.Stages[i]
 		c.checkWork(s)
+		c.checkProxies(s)
 		for i, name := range s.Next {
 			if _, ok := c.paths.index[name]; !ok && name != "" {
 				c.add(s.below(s.Position, fmt.Sprintf(".next[%d]", i),

@@ -25,6 +25,9 @@ func compose(documents []document, top Position) (*Graph, map[string]Position, [
 			g.Limits = d.limits
 			g.Limits.MaxHops = cmp.Or(d.limits.MaxHops, DefaultMaxHops)
 		}
+		if d.metrics.Listen != "" {
+			g.Metrics = d.metrics
+		}
 		for _, s := range d.stages {
 			if first, twice := stages[s.Name]; twice {
 				problems = append(problems, s.below(s.Position, "",
@@ -59,7 +62,7 @@ func again(first, of map[string]Position) []Problem {
 		switch {
 		case !twice:
 			first[key] = of[key]
-		case key == "front" || key == "fronts" || key == "limits" || key == "priorities":
+		case key == "front" || key == "fronts" || key == "limits" || key == "metrics" || key == "priorities":
 			problems = append(problems, Problem{
 				Position: of[key], Path: key,
 				Message: fmt.Sprintf("%s is in two files, first at %v", key, before),

@@ -14,6 +14,7 @@ type document struct {
 	routes  []Route
 	stages  []Stage
 	limits  Limits
+	metrics Metrics
 	classes []Priority
 	at      map[string]Position // of the keys of the file
 	flawed  bool                // something was wrong and has been reported
@@ -35,6 +36,7 @@ func documentKeys() []key[document] {
 			"which requests go to which stage: the first that matches takes the request", readRoutes),
 		noted("stages", named("stage", maxName), "pools of workers by their names, and the edges between them", readStages),
 		noted("limits", ref("limits"), "bounds on every job", readLimits),
+		noted("metrics", ref("metrics"), "where processes serve what they measure", readMetrics),
 		noted("priorities", classes(), "classes of jobs by their names, and the shares of turns that they get while all wait", readPriorities),
 	}
 }
@@ -96,6 +98,11 @@ func readRoutes(c cursor, d *document) bool {
 func readLimits(c cursor, d *document) bool {
 	d.limits = Limits{Position: c.at}
 	return readKeys(c.element(&d.limits.origin), limitsKeys(), &d.limits)
+}
+
+func readMetrics(c cursor, d *document) bool {
+	d.metrics = Metrics{Position: c.at}
+	return readKeys(c.element(&d.metrics.origin), metricsKeys(), &d.metrics)
 }
 
 // maxWeight and maxClasses bound the priority classes: a class's index travels

@@ -30,6 +30,9 @@ func (g *Graph) Encode() ([]byte, error) {
 			classes.number(p.Name, p.Weight)
 		}
 	}
+	if g.Metrics.Listen != "" {
+		file.mapping("metrics").text("listen", g.Metrics.Listen)
+	}
 	if l := g.Limits; l.MaxHops != 0 || l.FrontGrace != 0 {
 		limits := file.mapping("limits")
 		limits.number("max_hops", l.MaxHops)
@@ -68,6 +71,7 @@ func (e *encoder) front(m mapping, f *Front) {
 	e.at = f.Position
 	m.text("listen", f.Listen)
 	m.tls(&f.TLS)
+	m.edge(f)
 	m.endpoint("loopback", f.Loopback)
 	m.endpoint("interrupt", f.Interrupt)
 	m.duration("timeout", f.Timeout)
@@ -127,8 +131,10 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		s := &stages[i]
 		e.at = s.Position
 		m := all.mapping(s.Name)
-		m.endpoint("upstream", s.Upstream)
-		m.endpoint("downstream", s.Downstream)
+		pairs := s.Pairs()
+		m.ends("upstream", pairs, func(p Pair) Endpoint { return p.Upstream })
+		m.ends("downstream", pairs, func(p Pair) Endpoint { return p.Downstream })
+		m.number("proxies", s.Proxies)
 		m.text("worker", s.Worker)
 		m.list("command", s.Command)
 		m.dictionary("env", s.Env)
@@ -207,15 +213,32 @@ func (m mapping) duration(key string, d time.Duration) {
 }
 
 func (m mapping) endpoint(key string, at Endpoint) {
-	switch {
-	case at.IsZero():
-	case at.Bind == at.Connect:
-		m.text(key, at.Bind)
-	default:
-		both := m.mapping(key)
-		both.text("bind", at.Bind)
-		both.text("connect", at.Connect)
+	if !at.IsZero() {
+		m.add(key, m.endpointNode(key, at))
 	}
+}
+
+func (m mapping) endpointNode(key string, at Endpoint) *yaml.Node {
+	if at.Bind == at.Connect {
+		return m.scalar(key, at.Bind)
+	}
+	both := newMapping(m.e, join(m.path, key))
+	both.text("bind", at.Bind)
+	both.text("connect", at.Connect)
+	return both.node
+}
+
+// ends adds one end of a stage's proxies.
+func (m mapping) ends(key string, pairs []Pair, end func(Pair) Endpoint) {
+	if first := end(pairs[0]); len(pairs) == 1 || first.IsZero() {
+		m.endpoint(key, first)
+		return
+	}
+	all := &yaml.Node{Kind: yaml.SequenceNode}
+	for i, p := range pairs {
+		all.Content = append(all.Content, m.endpointNode(fmt.Sprintf("%s[%d]", key, i), end(p)))
+	}
+	m.add(key, all)
 }
 
 func (m mapping) list(key string, items []string) {

@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -21,6 +22,8 @@ func full() *graph.Graph {
 			Name: "east", Listen: ":8002",
 			TLS: graph.FrontTLS{Certificate: graph.Certificate{Cert: "a.pem", Key: "a$.key"}, SNI: []graph.Certificate{{Cert: "b", Key: "b"}},
 				ClientCA: "1", ClientAuth: graph.ClientAuthOptional, MinVersion: graph.TLS13},
+			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Forwarded: graph.ForwardedRFC7239,
+			RequestIDHeader: "X-Trace", RequestIDFrom: graph.RequestIDFromEveryone,
 			Loopback:  graph.Endpoint{Bind: "tcp://*:7101", Connect: "tcp://east:7101"},
 			Interrupt: graph.Endpoint{Bind: "ipc:///run/x/${int}", Connect: "ipc:///run/x/${int}"},
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,
@@ -40,11 +43,15 @@ func full() *graph.Graph {
 				Env:     map[string]string{"Y": "yes", "E": ""}, Next: []string{"true", "1e3"},
 				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30, Admission: graph.AdmitDeadline, NoWorkers: graph.NoWorkersRefuse,
 				Timeout: 90 * time.Second, Repeat: graph.RepeatAlways, Attempts: 7, MaxAge: 25 * time.Hour},
-			{Name: "true", External: true, Next: []string{"1e3"}},
-			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3},
+			{Name: "true", External: true, Next: []string{"1e3", "3"}},
+			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3, Proxies: 2,
+				Upstream: graph.Endpoint{Bind: "tcp://*:3", Connect: "tcp://b:3"}, Downstream: graph.Endpoint{Bind: "ipc:///run/d", Connect: "ipc:///run/d"},
+				More: []graph.Pair{{Upstream: graph.Endpoint{Bind: "tcp://*:4", Connect: "tcp://c:4"}, Downstream: graph.Endpoint{Bind: "ipc:///run/e", Connect: "ipc:///run/e"}}}},
+			{Name: "3", Worker: "made-up", Proxies: 3},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
 		Limits:     graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
+		Metrics:    graph.Metrics{Listen: "[::1]:9464"},
 		Priorities: []graph.Priority{{Name: "null", Weight: 3}, {Name: "10", Weight: 1000}},
 	}
 }
@@ -80,7 +87,8 @@ func decode(t *testing.T, data []byte) *graph.Graph {
 
 func TestEncodeLoadsAsAnEqualGraph(t *testing.T) {
 	cases := map[string]*graph.Graph{
-		"loaded": load(t, "testdata/good/whole.yaml"),
+		"loaded":  load(t, "testdata/good/whole.yaml"),
+		"proxies": load(t, "testdata/good/proxies.yaml"),
 		"no health": {
 			Fronts: []graph.Front{{Name: "front", Listen: "127.0.0.1:1"}},
 			Routes: []graph.Route{{Prefix: "/", Stage: "a"}},
@@ -100,6 +108,7 @@ func TestEncodeKeepsEveryField(t *testing.T) {
 	assertSaysAll(t, g.Routes)
 	assertSaysAll(t, g.Stages)
 	assertSaysAll(t, []graph.Limits{g.Limits})
+	assertSaysAll(t, []graph.Metrics{g.Metrics})
 	assertSaysAll(t, g.Priorities)
 	assertComesBack(t, g)
 }

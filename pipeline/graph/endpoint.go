@@ -100,6 +100,9 @@ func bindable() kind[string] {
 func connectable() kind[string] {
 	return word("an endpoint", connectSchema(), func(s string) (string, *flaw) {
 		e, wrong := splitEndpoint(s)
+		if wrong == nil && strings.Contains(s, ",") {
+			wrong = flawf("name one without", "%q has a comma, which separates endpoints where several are told", brief(s))
+		}
 		if wrong == nil && e.scheme == "tcp" && e.anyHost() {
 			wrong = flawf(`write {bind: "tcp://*:`+e.port+`", connect: "tcp://HOST:`+e.port+`"}`,
 				"%q is every address: there is none to connect to", s)

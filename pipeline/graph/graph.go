@@ -1,6 +1,9 @@
 package graph
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // DefaultListen is where a front listens whose file does not say it.
 const DefaultListen = "127.0.0.1:8002"
@@ -22,6 +25,8 @@ type Graph struct {
 	Routes []Route
 	Stages []Stage
 	Limits Limits
+	// Metrics is where processes serve what they measure.
+	Metrics Metrics
 	// Priorities are the classes of jobs; the first is that of routes that name
 	// none. Load fills in DefaultPriorities.
 	Priorities []Priority
@@ -38,6 +43,14 @@ type Front struct {
 	Listen string
 	// TLS is how HTTP is encrypted.
 	TLS FrontTLS
+	// TrustedProxies are the networks of proxies that are believed when they say
+	// for whom they ask, in the form of Forwarded, and what the request is called.
+	TrustedProxies []netip.Prefix
+	Forwarded      Forwarded
+	// RequestIDHeader is the field with the ids of requests, which are taken from
+	// RequestIDFrom; "" is none.
+	RequestIDHeader string
+	RequestIDFrom   RequestIDFrom
 	// Loopback is where answers come in, Interrupt where workers and proxies
 	// hear of clients that left.
 	Loopback, Interrupt Endpoint
@@ -147,8 +160,13 @@ const (
 // Compat and External says who works.
 type Stage struct {
 	Name string
-	// Upstream is where jobs come in, Downstream where workers connect.
+	// Upstream is where jobs come in, Downstream where workers connect. Where
+	// several proxies serve the stage these are those of the first, and More are
+	// those of the others: see Pairs.
 	Upstream, Downstream Endpoint
+	More                 []Pair
+	// Proxies is how many serve the stage; 0 is as many as it has endpoints for.
+	Proxies int
 	// Worker is the name under which a Go handler is registered.
 	Worker string
 	// Command is a worker program with its arguments; Env is added to its
@@ -190,6 +208,7 @@ type Stage struct {
 	// it is replaced; 0 is for ever.
 	MaxAge time.Duration
 
+	named    [2]int // endpoints that the file names: upstream, downstream
 	Position Position
 	origin
 }

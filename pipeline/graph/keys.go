@@ -9,7 +9,7 @@ import (
 
 func frontKeys() []key[Front] {
 	positive := span{least: time.Nanosecond}.kind()
-	return []key[Front]{
+	return append([]key[Front]{
 		field("listen", address(), func(f *Front) *string { return &f.Listen }, DefaultListen,
 			"address for HTTP, host:port; :port is every address"),
 		field("tls", mappingOf("tls", tlsKeys), func(f *Front) *FrontTLS { return &f.TLS }, "",
@@ -64,7 +64,7 @@ func frontKeys() []key[Front] {
 			"header field by which clients are told apart, for their turns at the stages; absent: by address"),
 		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
 			"file for a line per answer, - for the standard output"),
-	}
+	}, edgeKeys()...)
 }
 
 func fileName(s string) (string, *flaw) {
@@ -112,10 +112,12 @@ func routeKeys() []key[Route] {
 
 func stageKeys() []key[Stage] {
 	return []key[Stage]{
-		field("upstream", endpoints(), func(s *Stage) *Endpoint { return &s.Upstream }, "",
-			"endpoint where jobs of fronts and other stages come in"),
-		field("downstream", endpoints(), func(s *Stage) *Endpoint { return &s.Downstream }, "",
-			"endpoint where the stage's workers connect"),
+		proxyEnds("upstream", upstreamEnd,
+			"endpoint where jobs of fronts and other stages come in, or a list with one for each proxy"),
+		proxyEnds("downstream", downstreamEnd,
+			"endpoint where the stage's workers connect, or a list with one for each proxy"),
+		field("proxies", whole(1, MaxProxies), func(s *Stage) *int { return &s.Proxies }, "",
+			"how many proxies share the stage's jobs; absent: as many as it has endpoints"),
 		field("worker", word("the name of a worker", schema{"type": "string", "minLength": 1}, notEmpty), func(s *Stage) *string { return &s.Worker }, "",
 			"Go worker, by the name it was registered under"),
 		field("command", program(), func(s *Stage) *[]string { return &s.Command }, "",

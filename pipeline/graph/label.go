@@ -74,6 +74,9 @@ func (s *Stage) lines() []string {
 	default:
 		lines = append(lines, "workers elsewhere")
 	}
+	if n := len(s.Pairs()); n > 1 {
+		lines = append(lines, proxies(n))
+	}
 	if s.Timeout != 0 {
 		lines = append(lines, "timeout "+spell(s.Timeout))
 	}

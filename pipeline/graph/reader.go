@@ -85,6 +85,8 @@ func (c cursor) flaw(f *flaw) { c.problem(f.message, f.hint) }
 
 func (c cursor) isMapping() bool { return c.node.Kind == yaml.MappingNode }
 
+func (c cursor) isList() bool { return c.node.Kind == yaml.SequenceNode }
+
 // entry is a key of a mapping with its value.
 type entry struct {
 	key   string

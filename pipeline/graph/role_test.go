@@ -92,3 +92,35 @@ func TestRolesThatTheGraphLacks(t *testing.T) {
 	assert.Equal(t, "testdata/good/fronts.yaml:66:3: role workers:legacy: its workers are started elsewhere", say(two, "workers:legacy"))
 	assert.Equal(t, "role front:eu: there is no such front (there are: front)", say(one, "front:eu"))
 }
+
+func TestRolesOfSeveralProxies(t *testing.T) {
+	for _, text := range []string{"proxy:parse/1", "proxy:a.b_c-d/32"} {
+		assert.Equal(t, text, roles(t, text)[0].String())
+	}
+	for _, text := range []string{"proxy:a/", "proxy:a/0", "proxy:a/01", "proxy:a/-1", "proxy:a/x", "proxy:/1", "proxy:a/1/2"} {
+		_, err := graph.ParseRole(text)
+		assert.Error(t, err, text)
+	}
+	g := load(t, "testdata/good/proxies.yaml")
+	assert.Equal(t, roles(t, "front", "proxy:parse/1", "proxy:parse/2", "workers:parse", "proxy:compute/1", "proxy:compute/2", "proxy:compute/3", "workers:compute"), g.AllRoles())
+	assert.Equal(t, roles(t, "proxy:parse/1", "proxy:parse/2"), g.Each(roles(t, "proxy:parse")[0]))
+	assert.Equal(t, roles(t, "proxy:parse/2"), g.Each(roles(t, "proxy:parse/2")[0]))
+	assert.Equal(t, roles(t, "workers:parse"), g.Each(roles(t, "workers:parse")[0]))
+	say := func(texts ...string) (all []string) {
+		for _, p := range g.CheckRoles(roles(t, texts...)...) {
+			all = append(all, p.String())
+		}
+		return all
+	}
+	assert.Empty(t, say("proxy:parse/2"))
+	assert.Equal(t, []string{"testdata/good/proxies.yaml:7:3: role proxy:parse/3: the stage has 2 proxies"}, say("proxy:parse/3"))
+	assert.Equal(t, []string{
+		"testdata/good/proxies.yaml:12:3: stages.compute.upstream: it is missing: proxy:compute/2 meets front there, which runs elsewhere (write upstream: tcp://host:port, or ipc:///path)",
+		"testdata/good/proxies.yaml:12:3: stages.compute.downstream: it is missing: proxy:compute/2 meets workers:compute there, which runs elsewhere (write downstream: tcp://host:port, or ipc:///path)",
+	}, say("proxy:compute/2"))
+
+	parse, _ := g.Stage("parse")
+	assert.Equal(t, "tcp://a:7201,tcp://127.0.0.1:7203", parse.Upstreams())
+	assert.Equal(t, "tcp://127.0.0.1:7202,tcp://127.0.0.1:7204", parse.Downstreams())
+	assert.Equal(t, "tcp://*:7201", parse.Pairs()[0].Upstream.Bind)
+}

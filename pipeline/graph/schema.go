@@ -27,6 +27,7 @@ func Schema() []byte {
 			"endpoint":    object(endpointKeys()),
 			"route":       object(routeKeys()).with(routeRules()),
 			"stage":       object(stageKeys()).with(stageRules()),
+			"metrics":     object(metricsKeys()),
 			"limits":      object(limitsKeys()),
 		},
 	})

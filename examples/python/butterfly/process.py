@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, Optional
 
 import zmq
 
+from .claims import Claims
 from .job import Interrupted, Job
 from .parts import Parts
 from .result import Fail, Forward, Reply, Result, Streamed, reply
@@ -32,6 +33,7 @@ class Process:
         self.link = Link(self.context, at.upstream)
         self.outlets = Outlets(self.context, at, self.link.instance)
         self.interrupts = Interrupts(self.context, at.interrupts, self.link.instance)
+        self.claims = Claims(at, self.link.instance)
         self.parts: Optional[Parts] = None  # of the answer that is being sent
         self.woken, self.waker = socket.socketpair()
 
@@ -48,10 +50,12 @@ class Process:
         poller = zmq.Poller()
         for source in (self.link.socket, self.link.events, self.interrupts.socket, self.woken):
             poller.register(source, zmq.POLLIN)
+        self.claims.start()
         try:
             while not (self.stopping and self.link.left()):
                 self._turn(dict(poller.poll(100 if self.stopping else None)))
         finally:
+            self.claims.stop()
             self.context.destroy()  # once all outcomes have left, or LINGER is over
 
     def _stop(self, number: int, _: object) -> None:
@@ -83,9 +87,11 @@ class Process:
             return
         job = Job(message[1:], info, self.stage)
         job.beat, job.left = self.link.beat, lambda: self.interrupts.named(info.key)
+        self.claims.job = info
         self.interrupts.hear()
         if not job.left():
             self._do(job)
+        self.claims.job = None
         self.link.finish(info.key, job.beat)
 
     def _do(self, job: Job) -> None:

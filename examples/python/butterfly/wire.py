@@ -12,6 +12,8 @@ BEAT = b"BFLB"  # what the second frame of a beat begins with
 HEAD = 2  # flag: the client asked with HEAD
 STREAM, STREAM_END = 4, 8  # flags: a part of a stream, and its last
 CREDIT = b"\xffBFLY"  # what credit begins with
+ROLL_CALL = b"\xffBFLR"  # what a roll call begins with
+CLAIM = b"BFLC"
 
 # What the parts of a stream may cost unasked, what each costs beside its bytes,
 # and how many it may have.
@@ -23,6 +25,8 @@ _KEY = struct.Struct("<II")
 _PRIME = struct.Struct("<IIHH")
 _EXTENSION = struct.Struct("<4sBBBBQqIIIHH")
 _CREDIT = struct.Struct("<5sQBBBIIQQ")
+_ROLL_CALL = struct.Struct("<5sBBBQII")
+_CLAIM = struct.Struct("<4sBBHQIIII")
 _BEAT = struct.Struct("<4sBBHQQII")
 _OPTIONAL = 52  # where the optional fields begin
 _CODE = 0x3FF << 5  # the bits of the status
@@ -121,6 +125,23 @@ def parse_credit(frame: bytes) -> Optional[Tuple[Key, int, bool]]:
     if mark != CREDIT or version != 1:
         return None
     return (instance, ident, stamp), granted, bool(flags & 1)
+
+
+def parse_roll_call(frame: bytes) -> Optional[Tuple[int, int, float]]:
+    """Returns the instance of a front that asks, the number of its roll call, and
+    for how many seconds it wants to hear of new jobs; None: the frame is none."""
+    if len(frame) < _ROLL_CALL.size:
+        return None
+    mark, version, _flags, _reserved, front, number, window = _ROLL_CALL.unpack_from(frame)
+    if mark != ROLL_CALL or version != 1:
+        return None
+    return front, number, window / 1000
+
+
+def claim_frame(key: Key, number: int) -> bytes:
+    """Returns the claim of one job, in answer to a roll call."""
+    front, ident, stamp = key
+    return _CLAIM.pack(CLAIM, 1, 0, 0, front, number, 1, ident, stamp)
 
 
 def interrupt_key(frame: bytes) -> Optional[Key]:

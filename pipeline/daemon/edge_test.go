@@ -19,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/butterfly-zmq/butterfly/pipeline"
 )
 
 // selfSigned writes a certificate for 127.0.0.1 and its key into one file, and
@@ -74,6 +76,43 @@ func TestServingHTTPS(t *testing.T) {
 		require.Error(t, get(tls.VersionTLS12))
 		cancel()
 		require.Zero(t, c.ends(t))
+	}
+}
+
+// The flags about proxies before the front reach it.
+func TestEdgeFlags(t *testing.T) {
+	h := func(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
+		r, err := job.Request()
+		if err != nil {
+			return pipeline.Result{}, err
+		}
+		return pipeline.Text(200, job.RequestID()+" "+r.Header().Get("X-Forwarded-For")), nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	c := execute(ctx, oneStage(h), "--listen", "127.0.0.1:0", "--trusted-proxy", "127.0.0.0/8", "--trusted-proxy", "::1", "--request-id-header", "X-Request-Id")
+	request, err := http.NewRequest(http.MethodGet, c.stderr.says(t, "url="), nil)
+	require.NoError(t, err)
+	request.Header.Set("X-Forwarded-For", "192.0.2.1")
+	request.Header.Set("X-Request-Id", "abc")
+	r, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	require.NoError(t, err)
+	body, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.NoError(t, r.Body.Close())
+	assert.Equal(t, "abc 192.0.2.1", string(body))
+	cancel()
+	require.Zero(t, c.ends(t))
+
+	for reason, args := range map[string][]string{
+		"no address or network":               {"--trusted-proxy", "10.0.0.1/8"},
+		"want x-forwarded, rfc7239 or none":   {"--forwarded", "yes"},
+		"nothing without --request-id-header": {"--request-id-from", "everyone"},
+		"no field that may be replaced":       {"--request-id-header", "Host"},
+		"want trusted_proxies or everyone":    {"--request-id-from", "all"},
+	} {
+		c := execute(t.Context(), oneStage(h), append([]string{"--listen", "127.0.0.1:0"}, args...)...)
+		assert.Equal(t, 2, c.ends(t), reason)
+		assert.Contains(t, c.stderr.String(), reason)
 	}
 }
 
