@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/spool"
 )
 
 // Bodies are read here and not by fasthttp, which is told that there are none:
@@ -16,40 +17,80 @@ import (
 // with its head. It grows twofold, as the body comes.
 const firstPiece = 4 << 10
 
+// body is a request's body while it comes: in memory, or, from a size on that its
+// route says, in a file.
+//
+// It does not hold its exchange, which would have to be on the heap for that.
+type body struct {
+	in    httptext.Inflow
+	limit int64 // of the whole body
+	above int64 // what is larger is spooled; never above limit
+	piece *[]byte
+}
+
 // receive reads the body of req.
-func (x *exchange) receive(req *httptext.Request) error {
+func (x *exchange) receive(req *httptext.Request, route *Route) error {
 	x.unread = true // or partly read, from now on
-	if x.coming.Length > int64(x.front.cfg.MaxBody) {
+	limit, above := x.bounds(route)
+	if x.coming.Length > limit {
 		return errBody
+	}
+	if x.coming.Length > above && !x.front.spool.HasRoom(x.coming.Length) {
+		return spoolError(spool.ErrFull)
 	}
 	defer x.uncount() // the table counts what has come
 	c := x.conn
-	c.timed = false
+	c.timed, c.bodyTimeout = false, x.front.cfg.BodyTimeout
+	if route.BodyTimeout > 0 {
+		c.bodyTimeout = route.BodyTimeout
+	}
 	if x.coming.Continue && len(c.buf) == 0 { // else it has not waited
 		if _, err := c.Write(continueLine); err != nil {
 			return err
 		}
 	}
-	in := req.Inflow(x.coming)
-	err := x.gather(&in)
+	b := body{in: req.Inflow(x.coming), limit: limit, above: above}
+	err := x.gather(&b)
+	if b.piece != nil {
+		x.front.pieces.Put(b.piece)
+	}
+	if err == nil {
+		err = x.gathered(&b)
+	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		return err
 	}
-	in.Done()
-	x.unread, x.coming = false, httptext.Coming{}
+	x.unread, x.received, x.coming = false, true, httptext.Coming{}
 	return nil
+}
+
+// bounds returns how large a body may be, and from which size on it is spooled.
+// prime_server's workers cannot read files: for them no body may be larger than
+// what is not spooled.
+func (x *exchange) bounds(route *Route) (limit, above int64) {
+	limit = int64(x.front.cfg.MaxBody)
+	if route.MaxBody > 0 {
+		limit = route.MaxBody
+	}
+	if route.SpoolAbove <= 0 || x.front.spool == nil {
+		return limit, limit
+	}
+	if above = min(limit, route.SpoolAbove); route.Compat {
+		limit = above
+	}
+	return limit, above
 }
 
 var continueLine = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
-func (x *exchange) gather(in *httptext.Inflow) error {
+func (x *exchange) gather(b *body) error {
 	if !x.coming.Chunked {
-		return x.pull(in, int(x.coming.Length), int(x.coming.Length))
+		return x.pull(b, x.coming.Length, x.coming.Length)
 	}
-	c, limit := x.conn, x.front.cfg.MaxBody
+	c := x.conn
 	chunks := httptext.Chunks{MaxExtra: x.front.cfg.MaxHeaderBytes}
 	for {
 		n, err := chunks.Next(c.buf)
@@ -59,12 +100,12 @@ func (x *exchange) gather(in *httptext.Inflow) error {
 			return err
 		case chunks.Left() == 0: // buf is used up
 			err = c.fill()
-		case chunks.Left() > int64(limit-in.Len()):
+		case chunks.Left() > b.limit-x.size(b):
 			err = errBody
 		default:
-			n = int(chunks.Left())
-			err = x.pull(in, n, limit)
-			chunks.Took(n)
+			left := min(chunks.Left(), 1<<30)
+			err = x.pull(b, left, b.above)
+			chunks.Took(int(left))
 		}
 		if err != nil {
 			return err
@@ -72,22 +113,98 @@ func (x *exchange) gather(in *httptext.Inflow) error {
 	}
 }
 
-// pull reads n bytes of a body of at most limit bytes.
-func (x *exchange) pull(in *httptext.Inflow, n, limit int) error {
+// size returns how many bytes have come.
+func (x *exchange) size(b *body) int64 {
+	if x.spooled != nil {
+		return x.spooled.Size()
+	}
+	return int64(b.in.Len())
+}
+
+// pull reads n bytes more. Of a body in memory there will be no more than most.
+func (x *exchange) pull(b *body, n, most int64) error {
+	if x.spooled != nil || x.size(b)+n > b.above {
+		return x.spool(b, n)
+	}
 	for n > 0 {
-		if len(in.Free()) == 0 {
-			if err := x.grow(in, min(limit, max(firstPiece, 2*in.Cap()))); err != nil {
+		if len(b.in.Free()) == 0 {
+			if err := x.grow(&b.in, min(int(most), max(firstPiece, 2*b.in.Cap()))); err != nil {
 				return err
 			}
 		}
-		free := in.Free()
-		got, err := x.conn.readBody(free[:min(n, len(free))])
-		in.Took(got)
-		if n -= got; err != nil {
+		free := b.in.Free()
+		got, err := x.conn.readBody(free[:min(n, int64(len(free)))])
+		b.in.Took(got)
+		if n -= int64(got); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// spool reads n bytes more into the file, behind those that are in memory.
+func (x *exchange) spool(b *body, n int64) error {
+	if err := x.begin(b); err != nil {
+		return err
+	}
+	for n > 0 {
+		got, err := x.conn.readBody((*b.piece)[:min(n, spoolPiece)])
+		if got > 0 {
+			_, wrong := x.spooled.Write((*b.piece)[:got])
+			err = errors.Join(err, spoolError(wrong))
+		}
+		if n -= int64(got); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin makes the file, if there is none yet.
+func (x *exchange) begin(b *body) error {
+	if x.spooled != nil {
+		return nil
+	}
+	file, err := x.front.spool.Create()
+	if err != nil {
+		return spoolError(err)
+	}
+	x.spooled = file
+	b.piece = x.front.pieces.Get().(*[]byte)
+	if b.in.Len() > 0 {
+		_, err = file.Write(b.in.Bytes())
+	}
+	return spoolError(err)
+}
+
+// gathered gives the request its body.
+func (x *exchange) gathered(b *body) error {
+	file := x.spooled
+	if file == nil {
+		b.in.Done()
+		return nil
+	}
+	if err := file.Done(); err != nil {
+		return spoolError(err)
+	}
+	b.in.Spooled(file.Name(), file.Size())
+	return nil
+}
+
+// unspool removes the request's body, if it is in a file: the request has ended.
+func (x *exchange) unspool() {
+	if x.spooled != nil {
+		x.spooled.Remove()
+		x.spooled = nil
+	}
+}
+
+// spoolPiece is how much of a body is written to its file at once.
+const spoolPiece = 32 << 10
+
+func newPiece() any {
+	b := make([]byte, spoolPiece)
+	return &b
 }
 
 // grow makes room for a body of size bytes, if there is any left.
@@ -115,7 +232,7 @@ func (c *conn) readBody(p []byte) (int, error) {
 		return n, nil
 	}
 	if !c.timed {
-		c.limit(c.front.cfg.BodyTimeout)
+		c.limit(c.bodyTimeout)
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
@@ -141,7 +258,7 @@ func (x *exchange) skip() bool {
 	if x.coming.Chunked || x.coming.Continue || n > maxSkip {
 		return false
 	}
-	c.timed = false
+	c.timed, c.bodyTimeout = false, x.front.cfg.BodyTimeout
 	for n > int64(len(c.buf)) {
 		n -= int64(len(c.buf))
 		c.buf = nil

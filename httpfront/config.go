@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/spool"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
 
@@ -28,6 +29,7 @@ const (
 	DefaultMaxReceiving   = 256 << 20
 	DefaultMaxUnsent      = 256 << 20
 	DefaultMaxConns       = 10_000
+	DefaultMaxSpooled     = spool.DefaultMaxBytes
 )
 
 // leastPerClient is the least default of Config.MaxConnsPerClient.
@@ -124,6 +126,8 @@ type Config struct {
 	// MaxBody bounds a request's body in bytes, before it is read where its
 	// length is announced (413). Default DefaultMaxBody.
 	MaxBody int
+	// Spool is where bodies go that are larger than a Route's SpoolAbove.
+	Spool Spool
 	// MaxReceiving bounds the room for all bodies that are being received, but
 	// for the first 32 KiB of each: more get 503. Default DefaultMaxReceiving.
 	// Room is made as they come, for at most twice what has come. Requests
@@ -167,6 +171,18 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Spool is a directory for request bodies that are not kept in memory. Workers
+// read them there: where they are on other machines the directory is shared.
+type Spool struct {
+	// Dir is the directory; "": there is none, and nothing is spooled. It is made
+	// if it is not there, and holds nothing else. Of several fronts each may have
+	// the same.
+	Dir string
+	// MaxBytes bounds all bodies in it that are this front's: more get 503. Default
+	// DefaultMaxSpooled.
+	MaxBytes int64
+}
+
 // Route says where a request goes.
 type Route struct {
 	Stage loopback.Stage
@@ -185,6 +201,16 @@ type Route struct {
 	Lane *Lane
 	// Compat is what Config.Compat reports, for this request.
 	Compat bool
+	// MaxBody bounds the body (413); 0 is Config.MaxBody.
+	MaxBody int64
+	// SpoolAbove is from which size on a body is kept in a file of Config.Spool,
+	// and the job holds no more than its name: a larger one costs 32 KiB of memory
+	// while it comes, and none afterwards. 0: never. With Compat no body may be
+	// larger.
+	SpoolAbove int64
+	// BodyTimeout is how long the body may take to come (408); 0 is
+	// Config.BodyTimeout.
+	BodyTimeout time.Duration
 	// Served counts the answer; nil: nobody does.
 	Served *Served
 }
@@ -233,6 +259,7 @@ func (c *Config) Validate() error {
 	bad(c.MaxTarget < 0, "MaxTarget", "is negative")
 	bad(c.MaxBody < 0, "MaxBody", "is negative")
 	bad(c.MaxReceiving < 0, "MaxReceiving", "is negative")
+	bad(c.Spool.MaxBytes < 0, "Spool", "has negative MaxBytes")
 	bad(c.MaxUnsent < 0, "MaxUnsent", "is negative")
 	bad(c.MaxConns < 0, "MaxConns", "is negative")
 	bad(c.MaxConnsPerClient < 0, "MaxConnsPerClient", "is negative")

@@ -43,15 +43,16 @@ type conn struct {
 	ready       int      // bytes at the start of buf that belong to the head
 	broken      error    // what is read behind them
 	read, write deadline
-	asked       uint64 // requests so far
-	active      bool   // a request's first byte has come, its answer has not left
-	timed       bool   // the read deadline is that of the rest of the head, or of the body
-	begun       bool   // the first byte was given by readFirst
-	asksHead    bool   // the request seems to be a HEAD, for when it cannot be read
-	lingers     bool   // the client may still be sending: close slowly
-	mute        bool   // nothing may be written any more
-	cutOff      bool   // an answer was begun and will not be finished
-	ahead       ahead  // read while the request waits, under TLS; its timer and reading are guarded by mu
+	asked       uint64        // requests so far
+	active      bool          // a request's first byte has come, its answer has not left
+	timed       bool          // the read deadline is that of the rest of the head, or of the body
+	bodyTimeout time.Duration // of the current request
+	begun       bool          // the first byte was given by readFirst
+	asksHead    bool          // the request seems to be a HEAD, for when it cannot be read
+	lingers     bool          // the client may still be sending: close slowly
+	mute        bool          // nothing may be written any more
+	cutOff      bool          // an answer was begun and will not be finished
+	ahead       ahead         // read while the request waits, under TLS; its timer and reading are guarded by mu
 
 	mu         sync.Mutex // guards the fields below
 	idle       bool       // waits for nothing that has been promised

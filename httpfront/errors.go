@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/spool"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/valyala/fasthttp"
 )
@@ -32,6 +33,22 @@ type submitError struct{ cause error }
 
 func (e *submitError) Error() string { return "httpfront: job not submitted: " + e.cause.Error() }
 func (e *submitError) Unwrap() error { return e.cause }
+
+// diskError says that a body could not be put in a file.
+type diskError struct{ cause error }
+
+func (e *diskError) Error() string {
+	return "httpfront: the body could not be spooled: " + e.cause.Error()
+}
+func (e *diskError) Unwrap() error { return e.cause }
+
+// spoolError returns err, if it is one, as a diskError.
+func spoolError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &diskError{err}
+}
 
 // pendingError says that the front has too many requests open for another one
 // to a stage.
@@ -88,6 +105,7 @@ func refusalOf(err error) refusal {
 		syntax  *httptext.SyntaxError
 		small   *fasthttp.ErrSmallBuffer
 		timeout net.Error
+		disk    *diskError
 	)
 	switch {
 	case errors.As(err, &status):
@@ -98,6 +116,12 @@ func refusalOf(err error) refusal {
 		return refusal{status: 503, message: "the stage does not take requests now", retry: true}
 	case errors.As(err, new(*lateError)):
 		return refusal{status: 503, message: "too many requests are waiting: the answer would come too late", retry: true}
+	case errors.Is(err, spool.ErrFull), errors.Is(err, spool.ErrBusy):
+		return refusal{status: 503, message: "there is no room for the body now", retry: true, close: true}
+	case errors.Is(err, spool.ErrDisk):
+		return refusal{status: 507, message: "the server's disk is full", close: true}
+	case errors.As(err, &disk):
+		return refusal{status: 500, message: "internal error", close: true}
 	case errors.Is(err, loopback.ErrFull):
 		return refusal{status: 503, message: "too many requests are waiting", retry: true}
 	case errors.Is(err, loopback.ErrDraining), errors.Is(err, loopback.ErrClosed):

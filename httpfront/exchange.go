@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/spool"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 	"github.com/valyala/fasthttp"
@@ -30,10 +31,13 @@ type exchange struct {
 	client uint32     // by which the stages tell the client from others
 	lane   *Lane      // that it is in; nil: none
 
-	parsed  bool            // the head is a good one
-	unread  bool            // nobody knows what follows on the connection
-	coming  httptext.Coming // the body that has not been read
-	counted int64           // bytes of the body in front.receiving
+	parsed   bool            // the head is a good one
+	unread   bool            // nobody knows what follows on the connection
+	received bool            // a body, which may have taken long
+	coming   httptext.Coming // the body that has not been read
+	counted  int64           // bytes of the body in front.receiving
+
+	spooled *spool.File // the body, where it is in a file
 
 	streams bool // the answer comes in parts, which see to its end themselves
 }
@@ -58,6 +62,9 @@ func (x *exchange) end() {
 		x.front.log.Error("request handling panicked", "request_id", x.id(), "panic", p, "stack", string(debug.Stack()))
 		x.ctx.Response.Reset()
 		x.refuse(&internalError{p})
+	}
+	if !x.streams {
+		x.unspool()
 	}
 	if x.unread || !x.skip() {
 		x.hurry()
@@ -89,7 +96,10 @@ func (x *exchange) serve() error {
 		return err
 	}
 	if coming.Any() {
-		if err := x.receive(req); err != nil {
+		if err := x.receive(req, &route); err != nil {
+			if disk := (*diskError)(nil); errors.As(err, &disk) {
+				x.front.refused.note(x, "body not spooled", disk.cause)
+			}
 			return err
 		}
 	}
@@ -181,7 +191,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	job := &loopback.Job{Info: *info, Payload: req, Size: req.Size()}
 	x.conn.await(p)
 	if err := route.Stage.Submit(job, nil); err != nil {
-		x.front.refused.log(x, err)
+		x.front.refused.note(x, "job not submitted", err)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
@@ -192,19 +202,19 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	return answer, err
 }
 
-// refused logs jobs that a stage does not take, once a second: that happens under
-// load, or while a proxy is being replaced, and then to every request.
+// refused logs what a stage, or the disk, does not take, once a second: that happens
+// under load, and then to every request.
 type refused struct {
 	often rate.Sometimes
 	jobs  atomic.Uint64 // since the last line
 	all   atomic.Uint64
 }
 
-func (r *refused) log(x *exchange, err error) {
+func (r *refused) note(x *exchange, what string, err error) {
 	r.jobs.Add(1)
 	r.all.Add(1)
 	r.often.Do(func() {
-		x.front.log.Warn("job not submitted", "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
+		x.front.log.Warn(what, "request_id", x.id(), "err", err, "jobs", r.jobs.Swap(0))
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/spool"
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 )
@@ -39,6 +40,8 @@ type Front struct {
 	refused   refused
 	watcher   *watcher
 	chunks    sync.Pool     // of *[]byte, for streams
+	pieces    sync.Pool     // of *[]byte, for bodies that are spooled
+	spool     *spool.Spool  // nil: there is none
 	stopped   atomic.Bool   // hard
 	epoch     time.Time     // what the connections' clocks count from
 	leaving   atomic.Bool   // not ready any more
@@ -65,10 +68,17 @@ func New(cfg Config) (*Front, error) {
 		unsent:  unsent{limit: cfg.MaxUnsent},
 		refused: refused{often: rate.Sometimes{Interval: time.Second}},
 		chunks:  sync.Pool{New: newChunk},
+		pieces:  sync.Pool{New: newPiece},
 		closing: make(chan struct{}), ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	if cfg.AccessLog != nil {
 		f.access = newAccessLog(cfg.AccessLog, cfg.Logger)
+	}
+	if cfg.Spool.Dir != "" {
+		f.spool = spool.New(spool.Config{
+			Dir: cfg.Spool.Dir, MaxBytes: cfg.Spool.MaxBytes, Instance: cfg.Table.Instance(),
+			Patience: cfg.BodyTimeout, Logger: cfg.Logger,
+		})
 	}
 	f.server = f.newServer()
 	return f, nil
@@ -131,6 +141,14 @@ func (f *Front) Run(ctx context.Context) error {
 		return fmt.Errorf("httpfront: watching connections: %w", err)
 	}
 	f.watcher = w
+	if f.spool != nil {
+		if err := f.spool.Open(); err != nil {
+			_ = ln.Close()
+			w.close()
+			return fmt.Errorf("httpfront: %w", err)
+		}
+		defer f.spool.Close()
+	}
 	var helpers sync.WaitGroup
 	helpers.Go(w.run)
 	if f.access != nil {

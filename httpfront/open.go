@@ -16,6 +16,9 @@ func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending,
 		timeout = x.front.cfg.Timeout
 	}
 	ask := loopback.Ask{Bytes: req.Size(), Now: x.began}
+	if x.received { // that took what it took
+		ask.Now = time.Now()
+	}
 	if timeout > 0 {
 		ask.Deadline = ask.Now.Add(timeout)
 	}

@@ -167,6 +167,7 @@ func (s *parts) Close() error {
 	s.conn.settled()
 	s.pending.Release()
 	s.pending = nil
+	s.unspool()
 	s.note(s.sent)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
 
@@ -65,6 +66,25 @@ func (c *Claimer) Arrived(key wire.Key) {
 	c.mu.Unlock()
 	if wanted {
 		c.to.claim(key.Instance, number, []wire.Key{key})
+	}
+}
+
+// Lost tells all fronts that a connection by which jobs were sent on was lost: some
+// may have got lost with it.
+func (c *Claimer) Lost() {
+	for _, l := range c.to.fronts {
+		l.loss.Store(true)
+		if l.up.Load() {
+			l.tellLoss()
+		}
+	}
+}
+
+// tellLoss tells a front that is there of a loss, if there was one that it has not
+// heard of.
+func (l *frontLink) tellLoss() {
+	if front := l.instance.Load(); front != 0 && l.loss.Swap(false) {
+		_ = l.dialer.Send(transport.Message{wire.AppendLoss(nil, front)}, nil)
 	}
 }
 

@@ -2,7 +2,9 @@ package loopback
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -23,7 +25,7 @@ type binding struct {
 }
 
 func newBinding(endpoint string, o transport.Options, socket transport.SocketType) (*binding, error) {
-	if _, err := transport.ParseEndpoint(endpoint); err != nil {
+	if err := o.CheckListen(endpoint); err != nil {
 		return nil, err
 	}
 	o.Socket = socket
@@ -124,13 +126,18 @@ func (c *Collector) PeerUp(p *transport.Peer) {
 }
 
 // PeerDown implements transport.Handler: the streams of who has gone are cut.
-func (c *Collector) PeerDown(p *transport.Peer, _ error) {
+// If its connection broke, answers of others may have got lost with it.
+func (c *Collector) PeerDown(p *transport.Peer, err error) {
 	c.mu.Lock()
 	from := c.senders[p]
 	delete(c.senders, p)
 	c.mu.Unlock()
 	if table, ok := c.to.(interface{ Gone(Origin) }); ok {
 		table.Gone(from)
+	}
+	table, ok := c.to.(*Table)
+	if ok && !errors.Is(err, io.EOF) && !errors.Is(err, transport.ErrClosed) {
+		table.StageLost(nil, time.Now())
 	}
 }
 
@@ -167,11 +174,13 @@ func (c *Collector) claimed(from *sender, frame []byte) error {
 	if err != nil {
 		return err
 	}
-	table, ok := c.to.(interface{ Claimed(*wire.Claim) []wire.Key })
+	table, ok := c.to.(interface {
+		Claimed(*wire.Claim, time.Time) []wire.Key
+	})
 	if !ok || c.credits == nil {
 		return nil
 	}
-	dead := table.Claimed(&claim)
+	dead := table.Claimed(&claim, time.Now())
 	for i, key := range dead {
 		if !from.dead.Allow() || !c.dead.Allow() {
 			return fmt.Errorf("loopback: %d of %d jobs that nobody waits for are not interrupted: too many at a time", len(dead)-i, claim.Len())

@@ -30,6 +30,7 @@ type Proxies struct {
 	table   *Table
 	fit     func(*Job) error
 	leads   []Losable
+	lost    func() // as Remote.lost
 	log     *slog.Logger
 	account *account // of the jobs of all
 
@@ -94,7 +95,7 @@ func NewProxies(endpoints []string, o transport.Options, table *Table) (*Proxies
 // add makes a member. The caller holds the lock, or nobody else knows p.
 func (p *Proxies) add(endpoint string) error {
 	m := &member{candidate: candidate{endpoint: endpoint}, named: true}
-	r := &Remote{table: p.table, line: line{account: p.account}, group: p, changed: func() { p.update(m) }}
+	r := &Remote{table: p.table, line: line{account: p.account}, group: p, changed: func() { p.update(m) }, lost: p.missed}
 	if err := r.dial(endpoint, p.options, r); err != nil {
 		return fmt.Errorf("loopback: stage: %w", err)
 	}
@@ -118,6 +119,21 @@ func (p *Proxies) FitForPrime(f func(*Job) error) {
 	p.fit = f
 	if p.single != nil {
 		p.single.FitForPrime(f)
+	}
+}
+
+// OnLoss is Remote.OnLoss, for each of the connections.
+func (p *Proxies) OnLoss(f func()) {
+	p.lost = f
+	if p.single != nil {
+		p.single.OnLoss(f)
+	}
+}
+
+// missed tells of the loss of one of several proxies.
+func (p *Proxies) missed() {
+	if p.lost != nil {
+		p.lost()
 	}
 }
 

@@ -39,7 +39,8 @@ type recovery struct {
 
 // rollCall is one of them, planned or under way.
 type rollCall struct {
-	stage  Losable   // whose proxy was lost
+	stage  Losable   // whose proxy was lost; nil: jobs of any may have been
+	first  time.Time // when the loss was noticed first
 	before time.Time // it is about jobs submitted until then
 	ask    time.Time
 	decide time.Time
@@ -54,6 +55,27 @@ func (r *recovery) lost(stage Losable, now time.Time) {
 	r.calls = append(r.calls,
 		rollCall{stage: stage, before: now, ask: now.Add(r.grace / 2), decide: now.Add(r.grace)},
 		rollCall{stage: stage, before: now.Add(lateNotice - latestLoss), ask: now.Add(lateNotice), decide: now.Add(lateNotice + r.grace/2)})
+}
+
+// somewhere plans a roll call since jobs may have got lost with a connection
+// between others. One that is planned so already does for this loss, too; it waits
+// a little longer, so that however many come costs no more.
+func (r *recovery) somewhere(now time.Time) {
+	ask := now.Add(r.grace / 2)
+	for i := range r.calls {
+		c := &r.calls[i]
+		if c.stage != nil || c.number != 0 {
+			continue
+		}
+		if latest := c.first.Add(r.grace); ask.After(latest) {
+			ask = latest
+		}
+		c.before, c.ask, c.decide = now, ask, ask.Add(r.grace/2)
+		return
+	}
+	if len(r.calls) < maxRollCalls {
+		r.calls = append(r.calls, rollCall{first: now, before: now, ask: ask, decide: ask.Add(r.grace / 2)})
+	}
 }
 
 // next returns when due has something to do next; false: never.

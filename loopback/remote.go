@@ -20,6 +20,7 @@ type Remote struct {
 	table *Table           // told of jobs that got lost; nil in workers
 	fit   func(*Job) error // makes a job fit for prime_server's proxy; may be nil
 	leads []Losable        // where its jobs may come to
+	lost  func()           // told of connections that ended with jobs; may be nil
 
 	draining atomic.Bool // what the last status said; it ends before up is set
 	backlog  atomic.Bool // likewise: jobs wait, and no slot is idle
@@ -88,6 +89,10 @@ func (r *Remote) Held(front uint64, add func(wire.Key)) {
 // says why it cannot be sent, which ends its request. f must not block. Call it
 // before Run.
 func (r *Remote) FitForPrime(f func(*Job) error) { r.fit = f }
+
+// OnLoss has f told of each connection that ended otherwise than in good order: jobs
+// that were sent on it may have got lost. f must not block. Call it before Run.
+func (r *Remote) OnLoss(f func()) { r.lost = f }
 
 // Run keeps the connection until ctx ends, and joins what it started. Of jobs that
 // wait then nobody is told.
@@ -242,12 +247,16 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	defer r.tell()
 	r.mu.Lock()
 	r.up.Store(false)
+	closing := r.state.Status.Closing // it has all that was sent
 	r.state = RemoteState{}
 	r.full.Store(0)
 	r.backlog.Store(false)
 	r.mu.Unlock()
 	if r.table != nil {
 		r.table.StageLost(r.losable(), time.Now())
+	}
+	if r.lost != nil && !closing {
+		r.lost()
 	}
 }
 

@@ -1,6 +1,9 @@
 package loopback
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -47,14 +50,24 @@ func (t *Table) Submitted(job *Job, to Losable, now time.Time) {
 
 // StageLost says that the connection to a stage's proxy was lost: jobs that may
 // have been there are looked for, and what nobody holds is submitted again, or
-// answered ErrLost.
+// answered ErrLost. nil says that jobs or answers may have got lost with another
+// connection, wherever their requests go.
 func (t *Table) StageLost(s Losable, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.lost(s, now)
+}
+
+// lost is StageLost for callers that hold the lock.
+func (t *Table) lost(s Losable, now time.Time) {
 	if !t.recovers() || t.closed {
 		return
 	}
-	t.recovery.lost(s, now)
+	if s != nil {
+		t.recovery.lost(s, now)
+	} else {
+		t.recovery.somewhere(now)
+	}
 	if at, any := t.recovery.next(); any {
 		t.wakeBy(at)
 	}
@@ -62,13 +75,16 @@ func (t *Table) StageLost(s Losable, now time.Time) {
 
 // Claimed takes a holder's word that it has jobs of this front, and returns those
 // for which nobody waits any more.
-func (t *Table) Claimed(c *wire.Claim) (dead []wire.Key) {
+func (t *Table) Claimed(c *wire.Claim, now time.Time) (dead []wire.Key) {
 	if c.Front != t.cfg.Instance {
 		return nil
 	}
 	n := 0
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if c.Loss {
+		t.lost(nil, now)
+	}
 	for key := range c.Keys() {
 		if n++; n%256 == 0 { // others want the table, too
 			t.mu.Unlock()
@@ -109,7 +125,7 @@ func (t *Table) settle(calls []rollCall, now time.Time) {
 	var again []retry
 	var dead []wire.Key
 	t.mu.Lock()
-	for _, p := range t.open {
+	for _, p := range t.inOrder() {
 		if _, here := held[p.key()]; here || !p.lostBy(calls) {
 			continue
 		}
@@ -127,6 +143,13 @@ func (t *Table) settle(calls []rollCall, now time.Time) {
 	t.resubmit(again)
 }
 
+// inOrder returns the open requests as they were opened. The caller holds the lock.
+func (t *Table) inOrder() []*Pending {
+	return slices.SortedFunc(maps.Values(t.open), func(a, b *Pending) int {
+		return cmp.Compare(int32(a.info.ID-t.lastID), int32(b.info.ID-t.lastID)) // numbers wrap around
+	})
+}
+
 // lostBy reports whether one of the roll calls was about p's job, and nobody
 // claimed it. A stream tells by its sender whether it is lost.
 func (p *Pending) lostBy(calls []rollCall) bool {
@@ -134,7 +157,7 @@ func (p *Pending) lostBy(calls []rollCall) bool {
 		return false
 	}
 	for _, c := range calls {
-		if !p.sent.After(c.before) && p.claimed < c.number && p.to.Leads(c.stage) {
+		if !p.sent.After(c.before) && p.claimed < c.number && (c.stage == nil || p.to.Leads(c.stage)) {
 			return true
 		}
 	}

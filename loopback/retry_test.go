@@ -111,7 +111,7 @@ func (l *losing) claim(held ...wire.Key) (dead []wire.Key) {
 	}
 	c, err := wire.ParseClaim(wire.AppendClaim(nil, l.table.Instance(), number, held))
 	require.NoError(l.t, err)
-	return l.table.Claimed(&c)
+	return l.table.Claimed(&c, l.now)
 }
 
 func (l *losing) answer(key wire.Key, code uint16, text string) {
@@ -291,7 +291,7 @@ func TestClaimsCountForWhatTheyAnswer(t *testing.T) {
 	l.pass(400 * time.Millisecond)
 	c, err := wire.ParseClaim(wire.AppendClaim(nil, l.table.Instance(), 99, []wire.Key{p.Info().Key()}))
 	require.NoError(t, err)
-	l.table.Claimed(&c) // of no roll call
+	l.table.Claimed(&c, l.now) // of no roll call
 	l.pass(500 * time.Millisecond)
 	_, err = l.ended(p)
 	require.ErrorIs(t, err, loopback.ErrLost)
@@ -302,9 +302,27 @@ func TestClaimsOfAnotherFrontSayNothing(t *testing.T) {
 	l := newLosing(t, loopback.TableConfig{})
 	c, err := wire.ParseClaim(wire.AppendClaim(nil, l.table.Instance()+1, 0, []wire.Key{{Instance: 1, ID: 2}}))
 	require.NoError(t, err)
-	assert.Empty(t, l.table.Claimed(&c))
+	assert.Empty(t, l.table.Claimed(&c, l.now))
 	unknown := wire.Key{Instance: l.table.Instance(), ID: 7}
 	assert.Equal(t, []wire.Key{unknown}, l.claim(unknown))
+}
+
+// A worker lost a connection to a next stage that the front does not know of.
+func TestALossBetweenOthersIsLookedInto(t *testing.T) {
+	l := newLosing(t, loopback.TableConfig{})
+	p, held := l.ask(0), l.ask(0)
+	loss, err := wire.ParseClaim(wire.AppendLoss(nil, l.table.Instance()))
+	require.NoError(t, err)
+	for range 1000 { // or a hostile one, again and again
+		assert.Empty(t, l.table.Claimed(&loss, l.now))
+		l.pass(time.Millisecond)
+	}
+	assert.Equal(t, []uint32{1}, l.asked.numbers, "asked at the end of the grace at the latest")
+	l.claim(held.Info().Key())
+	l.pass(500 * time.Millisecond)
+	_, err = l.ended(p)
+	require.ErrorIs(t, err, loopback.ErrLost)
+	assert.Empty(t, held.Done())
 }
 
 func TestLossesAreRememberedWithinBounds(t *testing.T) {

@@ -33,6 +33,8 @@ type frontLink struct {
 	name     string
 	instance atomic.Uint64 // of the front at the other end now; 0: unknown, or prime_server's
 
+	loss atomic.Bool // the front is to be told of one
+
 	mu      sync.Mutex // guards watches
 	watches map[*func()]struct{}
 }
@@ -140,6 +142,7 @@ func (l *frontLink) PeerUp(p *transport.Peer) {
 		c.here.up("loopback "+l.endpoint, p.Instance())
 		if p.Instance() != 0 {
 			c.connected(p.Instance())
+			l.tellLoss()
 		}
 	}
 }

@@ -10,6 +10,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -44,6 +45,8 @@ type Job struct {
 	info    *wire.Info
 	payload wire.Payload
 	request *Request
+	spool   *[]string   // directories for bodies; nil: none
+	files   *[]*os.File // that Body has opened; nil: none
 }
 
 // Stage returns the name of the stage that does the job.

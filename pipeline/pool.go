@@ -45,6 +45,8 @@ type PoolConfig struct {
 	// slots are given to new goroutines; 0: as many as there are slots. Each
 	// costs what it holds. Slots above the bound wait for their handlers.
 	MaxHung int
+	// Spool are the directories in which fronts put large bodies, for Job.Body.
+	Spool []string
 	// Logger gets what is wrong with handlers and jobs; nil: nothing.
 	Logger *slog.Logger
 }

@@ -88,7 +88,7 @@ func (s *slot) do(job *loopback.Job) {
 	if d, ok := job.Info.DeadlineTime(); ok {
 		c.ctx.deadline = d.Add(s.pool.cfg.ClockSkew)
 	}
-	c.job = Job{stage: s.pool.cfg.Stage, info: &job.Info, payload: job.Payload}
+	c.job = Job{stage: s.pool.cfg.Stage, info: &job.Info, payload: job.Payload, spool: &s.pool.cfg.Spool}
 	if f, plain := job.Payload.(wire.Frames); plain && len(f) == 0 {
 		s.deliver(job, c, Result{}, &StatusError{Status: 400, Message: "a job has at least one frame behind its info"})
 		return
@@ -117,6 +117,7 @@ func (s *slot) do(job *loopback.Job) {
 			s.deliver(job, c, result, err)
 		}
 		c.ctx.end(context.Canceled)
+		c.job.close()
 	}()
 	result, err = s.handle(c)
 }

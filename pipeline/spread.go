@@ -44,7 +44,9 @@ const (
 // What slots are there for comes first: jobs that wait at one proxy while slots
 // are idle at another. Then a proxy that has jobs and no slots at all, or many
 // more jobs for each than another. If nobody wants for anything slots are spread
-// evenly, so that all proxies share what comes.
+// evenly, so that all proxies share what comes. Under load one that has hardly any,
+// since it has just come, gets some: those who send see them idle, and send jobs
+// there.
 func plan(all []view, calm int, random func() float64) (m move, any bool) {
 	if m, any = leaveDraining(all); any {
 		return m, true
@@ -52,7 +54,9 @@ func plan(all []view, calm int, random func() float64) (m move, any bool) {
 	to := neediest(all)
 	switch {
 	case to >= 0:
-		m = feed(all, to)
+		if m = feed(all, to); m.count == 0 {
+			m = begin(all)
+		}
 	case calm >= calmBefore:
 		m = even(all)
 	}
@@ -133,7 +137,31 @@ func feed(all []view, to int) move {
 // even returns how many slots should move so that all proxies have as many. A
 // difference that is small is none.
 func even(all []view) move {
-	most, least := -1, -1
+	most, least := extremes(all)
+	if most < 0 {
+		return move{}
+	}
+	more, less := all[most].slots, all[least].slots
+	if more-less < 2 || more-less <= (more+less)/8 {
+		return move{}
+	}
+	return move{from: most, to: least, count: (more - less) / 2, pause: pauseEven, busy: true}
+}
+
+// begin returns how many slots should move to a proxy that has less than a quarter
+// of what another has: half of what would be even.
+func begin(all []view) move {
+	most, least := extremes(all)
+	if most < 0 || all[most].slots < 2 || 4*all[least].slots >= all[most].slots {
+		return move{}
+	}
+	return move{from: most, to: least, count: half((all[most].slots - all[least].slots) / 2), pause: pauseEven, busy: true}
+}
+
+// extremes returns the proxies with the most slots, where some are ours, and with
+// the fewest; most is -1 if there is none.
+func extremes(all []view) (most, least int) {
+	most, least = -1, -1
 	for i := range all {
 		v := &all[i]
 		if !v.usable || v.draining {
@@ -146,14 +174,7 @@ func even(all []view) move {
 			least = i
 		}
 	}
-	if most < 0 {
-		return move{}
-	}
-	more, less := all[most].slots, all[least].slots
-	if more-less < 2 || more-less <= (more+less)/8 {
-		return move{}
-	}
-	return move{from: most, to: least, count: (more - less) / 2, pause: pauseEven, busy: true}
+	return most, least
 }
 
 // half is half of n and at least one, if n is.

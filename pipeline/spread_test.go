@@ -43,6 +43,8 @@ func TestWhereSlotsGo(t *testing.T) {
 		{name: "many more jobs for each slot", all: []view{at(2, 0, 100), at(8, 0, 12)}, want: move{from: 1, to: 0, count: 3}},
 		{name: "a few more jobs for each slot are none of our business", all: []view{at(4, 0, 20), at(4, 0, 10)}},
 		{name: "one that is left without a slot is left none", all: []view{at(4, 0, 99), at(1, 0, 1)}},
+		{name: "one that has just come under load gets some", all: []view{at(0, 0, 0), at(8, 0, 99)}, want: move{from: 1, to: 0, count: 2}},
+		{name: "but not one that has some", all: []view{at(2, 0, 0), at(8, 0, 9)}},
 		{name: "evenly, after a while of calm", all: []view{at(0, 0, 0), at(8, 8, 0)}, calm: calm, want: move{from: 1, to: 0, count: 4}},
 		{name: "and not before", all: []view{at(0, 0, 0), at(8, 8, 0)}, calm: calm - 1},
 		{name: "as good as even", all: []view{at(15, 0, 0), at(17, 8, 0)}, calm: calm},
@@ -91,7 +93,8 @@ func TestPlansCanBeCarriedOut(t *testing.T) {
 		require.True(t, all[m.from].usable && all[m.to].usable)
 		require.Positive(t, m.count)
 		require.LessOrEqual(t, m.count, all[m.from].own)
-		require.False(t, all[m.from].starving() && !all[m.from].draining && !all[m.to].starving(), "nobody who wants is robbed by one who does not")
+		require.False(t, all[m.from].starving() && !all[m.from].draining && !all[m.to].starving() && 4*all[m.to].slots >= all[m.from].slots,
+			"nobody who wants is robbed by one who has enough")
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/stats"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
@@ -42,11 +43,19 @@ type WorkerConfig struct {
 	Fronts []loopback.FrontEndpoint
 	// Interrupts are the interrupt endpoints of the fronts.
 	Interrupts []string
+	// Spool are the directories in which fronts put large bodies.
+	Spool []string
+	// MTLS is who the worker is at tls+tcp endpoints, and whom it meets there; nil
+	// where there are none.
+	MTLS *MTLS
 	// Logger gets what is wrong; nil: nothing.
 	Logger *slog.Logger
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
 }
+
+// MTLS is a certificate, and the names of whom its holder meets.
+type MTLS = mtls.Config
 
 // Worker does the jobs of one stage in a process of its own: a Pool whose
 // jobs, answers and interrupts travel over ZeroMQ.
@@ -56,6 +65,7 @@ type Worker struct {
 	back  *loopback.Sender
 	hears *loopback.Subscriber
 	next  []*loopback.Proxies
+	id    *mtls.Identity // nil: no endpoint wants one
 
 	fronts *loopback.Attendance
 
@@ -84,6 +94,11 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		o.Instance = loopback.NewInstance()
 	}
 	w := &Worker{stop: make(chan struct{}), done: make(chan struct{})}
+	var err error
+	if w.id, err = mtls.Optional(cfg.MTLS, o.Logger); err != nil {
+		return nil, fmt.Errorf("pipeline: worker of stage %q: %w", cfg.Stage, err)
+	}
+	o.TLS = w.id
 	return w, w.connect(cfg, o)
 }
 
@@ -115,6 +130,7 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 		ClockSkew: wire.ClockSkew,
 		Timeout:   cfg.Timeout,
 		MaxHung:   cfg.MaxHung,
+		Spool:     cfg.Spool,
 		Logger:    cfg.Logger,
 	})
 	if err != nil {
@@ -124,6 +140,9 @@ func (w *Worker) connect(cfg WorkerConfig, o transport.Options) (err error) {
 	w.link.arrived = claims.Arrived
 	w.fronts = loopback.NewAttendance(cfg.FrontGrace, w.pool)
 	claims.Attend(w.fronts)
+	for _, n := range w.next {
+		n.OnLoss(claims.Lost)
+	}
 	w.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, w.pool, claims)
 	return err
 }
@@ -149,9 +168,13 @@ const lastWords = 250 * time.Millisecond
 
 // Run works until Shutdown, or until ctx ends, which is the hard stop: then
 // contexts of running jobs end, and Run returns once their handlers have. It
-// joins all that it started. It may run once.
+// joins all that it started. It may run once. The error is about certificates
+// that cannot be read, or the pool's.
 func (w *Worker) Run(ctx context.Context) error {
 	defer close(w.done)
+	if err := w.id.Load(); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
 	network, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	defer func() {

@@ -57,11 +57,11 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("proxy: %s: %w", what, err))
 		}
 	}
-	_, err := transport.ParseEndpoint(c.Upstream)
-	check("upstream", err)
-	_, err = transport.ParseEndpoint(c.Downstream)
-	check("downstream", err)
-	check("transport", c.options(0).Validate())
+	o := c.options(0)
+	check("transport", o.Validate())
+	for _, at := range [...]struct{ what, endpoint string }{{"upstream", c.Upstream}, {"downstream", c.Downstream}} {
+		check(at.what, o.CheckListen(at.endpoint))
+	}
 	if c.Balancer.MaxQueue < 0 || c.Balancer.MaxQueueBytes < 0 || c.Balancer.Skew < 0 {
 		check("balancer", errors.New("bounds and skew must not be negative"))
 	}

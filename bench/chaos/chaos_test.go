@@ -41,6 +41,7 @@ func TestMistakesOfTheCommandLine(t *testing.T) {
 		"--time 0s":         "must be positive",
 		"--clients 0":       "must be positive",
 		"--seed x":          "invalid value",
+		"--faults kill,eat": `there is no "eat"`,
 		"--schemes ipc,udp": `"udp" is neither ipc nor tcp`,
 	} {
 		_, err := parse(strings.Fields(line), io.Discard)
@@ -96,6 +97,18 @@ func TestScriptsKeepTheirRules(t *testing.T) {
 	}
 }
 
+func TestAScriptOfSomeFaults(t *testing.T) {
+	o := parsed(t, "--seed 3 --faults kill,reset --schemes tcp")
+	assert.False(t, o.only(sudden...), "a reset loses what was on its way")
+	script := plan(o, "tcp", some)
+	require.NotEmpty(t, script)
+	for _, e := range script {
+		assert.Contains(t, o.faults, e.what)
+	}
+	assert.True(t, parsed(t, "--faults kill,term").only(sudden...))
+	assert.False(t, parsed(t, "").only(sudden...))
+}
+
 func TestTheScriptIsShownAndNotDone(t *testing.T) {
 	var out, progress strings.Builder
 	require.NoError(t, run(t.Context(), parsed(t, "--script --seed 1 --time 20s --schemes tcp --python=false"), &out, &progress))
@@ -108,10 +121,15 @@ func TestAShortRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some dozen processes and kills them for half a minute")
 	}
-	for _, scheme := range []string{"ipc", "tcp"} {
-		t.Run(scheme, func(t *testing.T) {
+	for name, flags := range map[string]string{
+		"ipc":        "--timeout 4s --schemes ipc",
+		"tcp":        "--timeout 4s --schemes tcp",
+		"kills only": "--timeout 20s --schemes ipc --faults kill,term,program-kill",
+		"in order":   "--timeout 20s --schemes tcp --faults term",
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := parsed(t, "--time 6s --timeout 4s --slack 4s --long 5s --gap 250ms --clients 2 --json --schemes "+scheme)
+			o := parsed(t, "--time 5s --slack 4s --long 5s --gap 250ms --clients 2 --json "+flags)
 			o.python = hasPython(t)
 			var out, progress strings.Builder
 			err := run(t.Context(), o, &out, &progress)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type options struct {
 	time    time.Duration
 	seed    uint64
 	schemes []string
+	faults  []action // what the script may do; nil: all
 	gap     time.Duration
 	atOnce  int
 	clients int
@@ -35,13 +37,14 @@ type options struct {
 // parse reads and checks the command line.
 func parse(args []string, help io.Writer) (*options, error) {
 	o := &options{}
-	schemes := ""
+	schemes, faults := "", ""
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // a mistake gets one line, not the whole usage
 	flags.Usage = func() {}
 	flags.DurationVar(&o.time, "time", time.Minute, "how long things are done to each deployment")
 	flags.Uint64Var(&o.seed, "seed", 0, "what is done, and what is asked for; 0: another every time")
 	flags.StringVar(&schemes, "schemes", "ipc,tcp", "what connects the parts: ipc, tcp or both, one after the other")
+	flags.StringVar(&faults, "faults", "", "what is done, of `kinds` with commas between; empty: all. Where there are but "+joined(sudden)+", 504 is wrong, and 502 to GET; where there is but term, all but right answers are")
 	flags.DurationVar(&o.gap, "gap", 400*time.Millisecond, "time between two faults, on average")
 	flags.IntVar(&o.atOnce, "at-once", 3, "most faults at a time")
 	flags.IntVar(&o.clients, "clients", 4, "clients of each kind")
@@ -69,6 +72,12 @@ func parse(args []string, help io.Writer) (*options, error) {
 		}
 		o.schemes = append(o.schemes, s)
 	}
+	for _, f := range strings.FieldsFunc(faults, func(r rune) bool { return r == ',' }) {
+		if !slices.Contains(all, action(f)) {
+			return nil, fmt.Errorf("--faults: there is no %q, want some of %s", f, joined(all))
+		}
+		o.faults = append(o.faults, action(f))
+	}
 	if o.time <= 0 || o.gap <= 0 || o.timeout <= 0 || o.slack <= 0 || o.long <= 0 || o.atOnce < 1 || o.clients < 1 {
 		return nil, errors.New("times, --at-once and --clients must be positive")
 	}
@@ -76,4 +85,17 @@ func parse(args []string, help io.Writer) (*options, error) {
 		o.seed = uint64(rand.Uint32()) + 1
 	}
 	return o, nil
+}
+
+// only reports whether the script does nothing but these.
+func (o *options) only(actions ...action) bool {
+	return len(o.faults) > 0 && !slices.ContainsFunc(o.faults, func(a action) bool { return !slices.Contains(actions, a) })
+}
+
+func joined(actions []action) string {
+	var names []string
+	for _, a := range actions {
+		names = append(names, string(a))
+	}
+	return strings.Join(names, ",")
 }

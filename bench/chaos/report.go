@@ -33,6 +33,8 @@ type report struct {
 	Recovered float64 `json:"recovered_after_s"`
 	// Repeats counts visits of stages that were made again, where they may be.
 	Repeats int `json:"repeated_visits"`
+	// Stalled is for how many seconds the machine gave nobody time to run.
+	Stalled float64 `json:"machine_stalled_s"`
 	// Unreachable counts connections that no front accepted.
 	Unreachable int            `json:"connections_refused"`
 	Faults      map[string]int `json:"faults"`
@@ -76,6 +78,9 @@ func (r *report) text() string {
 	fmt.Fprintf(&b, "  lost %d, double %d, wrong %d, late %d\n", r.Lost, r.Double, r.Wrong, r.Late)
 	fmt.Fprintf(&b, "  longest wait %.2f s of %.2f s; visits repeated where they may be: %d; connections refused: %d\n", r.Longest, r.Deadline, r.Repeats, r.Unreachable)
 	fmt.Fprintf(&b, "  faults    %s\n", counts(r.Faults))
+	if r.Stalled > 0 {
+		fmt.Fprintf(&b, "  the machine stood still for %.1f s: taken off\n", r.Stalled)
+	}
 	fmt.Fprintf(&b, "  ready again %.1f s behind the last fault\n", r.Recovered)
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "  BROKEN: %s\n", p)

@@ -129,6 +129,9 @@ func (p *proof) load(name string, calm bool) *clients.Load {
 		Think: 40 * time.Millisecond, Errors: 20,
 	}
 	if !calm {
+		l.Limits.Sudden, l.Limits.Calm = p.o.only(sudden...), p.o.only(terminate)
+	}
+	if !calm && !l.Limits.Sudden {
 		l.Hang = p.o.timeout * 6 / 10
 	}
 	return l
@@ -137,11 +140,15 @@ func (p *proof) load(name string, calm bool) *clients.Load {
 // storm loads the service while the script runs.
 func (p *proof) storm(ctx context.Context, script []event) {
 	loading, enough := context.WithCancel(ctx)
-	var load sync.WaitGroup
+	watching, done := context.WithCancel(ctx)
+	var load, watch sync.WaitGroup
+	watch.Go(func() { p.report.Stalled = clients.WatchMachine(watching, p.rig.Fronts).Seconds() })
 	load.Go(func() { p.load("s", false).Run(loading) })
 	p.hand.play(ctx, script)
 	enough()
 	load.Wait()
+	done()
+	watch.Wait()
 	p.report.Faults = p.hand.counts()
 }
 

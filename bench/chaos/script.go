@@ -28,6 +28,15 @@ const (
 	reset       action = "reset"  // all connections are reset
 )
 
+// all are the actions, and sudden those that end a process, which everybody
+// connected to it hears of at once.
+var (
+	all = []action{
+		kill, pause, pauseKill, terminate, programKill, programStop, stall, stallUp, stallDown, refuse, reset,
+	}
+	sudden = []action{kill, terminate, programKill}
+)
+
 // target is what something can be done to.
 type target struct {
 	name string
@@ -131,7 +140,8 @@ const settle = 300 * time.Millisecond
 func (p *planner) shuffle() {
 	for _, t := range p.targets {
 		for _, a := range possible[t.kind] {
-			if c := (card{t.kind, a}); !slices.Contains(p.deck, c) {
+			allowed := p.o.faults == nil || slices.Contains(p.o.faults, a)
+			if c := (card{t.kind, a}); allowed && !slices.Contains(p.deck, c) {
 				p.deck = append(p.deck, c)
 			}
 		}
@@ -145,7 +155,7 @@ func (p *planner) length(a action) time.Duration {
 	case reset, programKill:
 		return 0
 	}
-	if p.rand.IntN(8) == 0 {
+	if p.rand.IntN(8) == 0 && !p.o.only(sudden...) { // several such would outlast a deadline
 		return p.o.long/2 + p.between(0, p.o.long/2)
 	}
 	return p.between(20*time.Millisecond, 1500*time.Millisecond)

@@ -10,6 +10,7 @@ package primes
 import (
 	"context"
 	"encoding/binary"
+	"io"
 	"strconv"
 
 	"github.com/butterfly-zmq/butterfly/pipeline"
@@ -90,7 +91,7 @@ func Decode(b []byte) (uint64, error) {
 	return binary.LittleEndian.Uint64(b), nil
 }
 
-// Echo answers 200 with the request's body.
+// Echo answers 200 with the request's body, in parts if it is a large one.
 func Echo(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
 	r, err := job.Request()
 	if err != nil {
@@ -100,5 +101,15 @@ func Echo(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
 	if t := r.Header().Get("Content-Type"); t != "" {
 		response.Header.Set("Content-Type", t)
 	}
-	return pipeline.Reply(response), nil
+	if _, large := r.Spooled(); !large {
+		return pipeline.Reply(response), nil
+	}
+	body, err := job.Body()
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	return pipeline.Stream(response, func(_ context.Context, w *pipeline.StreamWriter) error {
+		_, err := io.Copy(w, body)
+		return err
+	}), nil
 }

@@ -4,6 +4,7 @@ Workers as processes in a pipeline are tested with the daemon, in internal/e2e.
 """
 
 import os
+import tempfile
 import unittest
 from pathlib import Path
 from typing import Any, Dict
@@ -184,6 +185,53 @@ class Requests(unittest.TestCase):
         }.items():
             self.assertEqual(plain_target(target), plain)
         self.assertEqual(Request(b"GET %2F%C3%A4%3Fa%3Db%252 HTTP/1.1\r\n\r\n").path, "/ä")
+
+
+class Bodies(unittest.TestCase):
+    NAME = "1122334455667788-" + "a" * 32
+
+    def setUp(self) -> None:
+        held = tempfile.TemporaryDirectory()
+        self.addCleanup(held.cleanup)
+        self.dir = held.name
+        (Path(self.dir) / self.NAME).write_bytes(b"hello")
+
+    def job(self, name: str, size: int = 5, body: str = "", info: str = "info-extended") -> Job:
+        text = f"POST / HTTP/1.1\r\nContent-Length: {size}\r\nX-Butterfly-Body: {name}\r\n\r\n{body}"
+        return Job([text.encode()], Info.parse(golden(info)), "read", [self.dir])
+
+    def test_a_body_is_a_file_wherever_it_is(self) -> None:
+        small = ask("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello")
+        self.assertIsNone(small.request.spooled)
+        self.assertEqual(small.request.open().read(), b"hello")
+        job = self.job(self.NAME)
+        self.assertEqual(job.request.spooled, 5)
+        self.assertEqual(job.request.headers, [("Content-Length", "5")])
+        with self.assertRaises(butterfly.Spooled):
+            job.request.body
+        with job.body:
+            file = job.request.open()
+            self.assertEqual(file.read(2), b"he")
+            self.assertEqual(job.request.open().read(), b"hello")
+        self.assertTrue(file.closed)
+
+    def test_nothing_else_is_opened(self) -> None:
+        with self.assertRaises(butterfly.Gone):
+            self.job(self.NAME.replace("a", "b")).request.open()
+        (Path(self.dir) / self.NAME.replace("a", "c")).symlink_to(Path(self.dir) / self.NAME)
+        with self.assertRaises(OSError):
+            self.job(self.NAME.replace("a", "c")).request.open()
+        for bad in (
+            self.job(self.NAME, 6),
+            self.job("../" + self.NAME),
+            self.job("/etc/passwd"),
+            self.job(self.NAME + "/"),
+            self.job(self.NAME.replace("1122", "2211")),
+            self.job(self.NAME, info="info-prime"),
+        ):
+            with self.assertRaises(ValueError):
+                bad.request.open()
+        self.assertEqual(self.job(self.NAME, 5, "other").request.open().read(), b"other")
 
 
 class Answers(unittest.TestCase):

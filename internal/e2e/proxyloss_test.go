@@ -185,6 +185,30 @@ func TestAQueuedJobIsNotLostInSilence(t *testing.T) {
 	assert.Equal(t, "y", a.body)
 }
 
+// So it is with a later stage's proxy, of which the front does not know: the worker
+// that sent the job on tells it.
+func TestAProxyThatTheFrontDoesNotWatchIsMissedByWorkers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "tcp")
+	r.proxy(ours, parse)
+	p := r.proxy(ours, compute) // without workers
+	r.worker(ours, parse, 1)
+	f := r.front(ours, []stage{parse}, "--timeout", "0s")
+	l, g := connect(t, f.addr), connect(t, f.addr)
+	require.NoError(t, l.send(onePrime("POST", "7")))
+	require.NoError(t, g.send(onePrime("GET", "7")))
+	waiting(t, r.up(compute), 2)
+	p.kill()
+	a, err := l.receive("POST", soon)
+	require.NoError(t, err)
+	assert.Equal(t, 502, a.status)
+	r.proxy(ours, compute)
+	r.worker(ours, compute, 1)
+	a, err = g.receive("GET", answerLimit)
+	require.NoError(t, err)
+	assert.Equal(t, "7", a.body)
+}
+
 // A front is killed while the only worker does a job of its own. It stops, and has
 // time for another front: when the first has been away for the grace, and at once
 // if another is in its place.

@@ -42,8 +42,9 @@ type rig struct {
 	scheme string
 	dir    string
 	ends   map[string]string
-	fronts []string // names; one without a name if there is but one
-	env    []string // for the imitators
+	fronts []string            // names; one without a name if there is but one
+	env    []string            // for the imitators
+	flags  map[string][]string // for our front, proxies and workers
 }
 
 func newRig(t *testing.T, scheme string, fronts ...string) *rig {
@@ -64,7 +65,7 @@ func (r *rig) end(name string) string {
 		if r.scheme == "ipc" {
 			r.ends[name] = "ipc://" + filepath.Join(r.dir, name)
 		} else {
-			r.ends[name] = fmt.Sprintf("tcp://127.0.0.1:%d", freePort(r.t))
+			r.ends[name] = fmt.Sprintf("%s://127.0.0.1:%d", r.scheme, freePort(r.t))
 		}
 	}
 	return r.ends[name]
@@ -155,6 +156,7 @@ func (r *rig) namedFront(k kind, name string, stages []stage, flags ...string) *
 	if name != "" {
 		args = append(args, "--name", name)
 	}
+	args = append(args, r.flags["front"]...)
 	p := r.run(strings.TrimSpace("front "+name), append(args, flags...)...)
 	return &front{p, strings.TrimPrefix(p.field("msg=serving", "url"), "http://")}
 }
@@ -167,7 +169,7 @@ func (r *rig) proxy(k kind, s stage, flags ...string) *process {
 		p.says("ready")
 		return p
 	}
-	args := []string{"proxy", "--upstream", r.up(s), "--downstream", r.down(s), "--stage", s.name}
+	args := append([]string{"proxy", "--upstream", r.up(s), "--downstream", r.down(s), "--stage", s.name}, r.flags["proxy"]...)
 	p := r.run("proxy "+s.name, append(append(args, r.toFronts()...), flags...)...)
 	p.says("msg=serving")
 	return p
@@ -189,7 +191,7 @@ func (r *rig) worker(k kind, s stage, count int) *process {
 		p.says("ready")
 		return p
 	}
-	args := []string{"worker", s.ours, "--upstream-proxy", r.down(s), "--count", fmt.Sprint(count)}
+	args := append([]string{"worker", s.ours, "--upstream-proxy", r.down(s), "--count", fmt.Sprint(count)}, r.flags["worker"]...)
 	if s.next != "" {
 		args = append(args, "--downstream-proxy", next)
 	}

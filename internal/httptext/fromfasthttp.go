@@ -67,7 +67,7 @@ func (e Edge) FromFastHTTP(h *fasthttp.RequestHeader, room int) (*Request, Comin
 	r := &Request{Method: knownMethod(text[:len(method)]), Minor: minor, keepAlive: f.keepAlive, close: f.close}
 	text = append(text, e.Lines...)
 	if f.hasLength || !f.coded && wantsLength(r.Method) {
-		text = appendLength(text, int(f.length))
+		text = appendLength(text, f.length)
 	}
 	text = append(text, "\r\n"...)
 	r.bodyAt = len(text)

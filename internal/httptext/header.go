@@ -103,10 +103,15 @@ const (
 	transferEncoding      // hop, and frames the body
 	expect                // hop: the front has met it
 	failure               // hop: an answer is an error of the pipeline's
+	apart                 // the body is in a file: ours to say, and nobody else's
 )
 
 // failureField marks what NewError made on its way to a butterfly front.
 const failureField = "X-Butterfly-Error"
+
+// spoolField names the file in which a front has put a request's body. No client
+// can say it: the kind does not travel.
+const spoolField = "X-Butterfly-Body"
 
 // travels reports whether fields of the kind are handed on.
 func (k kind) travels() bool { return k <= host }
@@ -137,6 +142,9 @@ func kindOf[T string | []byte](name T) kind {
 			return contentLength
 		}
 	case 16:
+		if equalFold(name, spoolField) {
+			return apart
+		}
 		return hopIf(equalFold(name, "Proxy-Connection"))
 	case 17:
 		if equalFold(name, "Transfer-Encoding") {

@@ -7,15 +7,18 @@ type Inflow struct {
 	r    *Request
 	text []byte
 	body int // where the body starts in text
+
+	headAt, headEnd int // the header lines in the request's text, with the empty one
 }
 
 // Inflow returns what gathers the body of a request from FromFastHTTP. The
 // request may be read meanwhile.
 func (r *Request) Inflow(c Coming) Inflow {
-	if c.Chunked {
-		return Inflow{r: r}
+	f := Inflow{r: r, headAt: r.bodyAt - len(r.raw), headEnd: r.bodyAt}
+	if !c.Chunked {
+		f.text, f.body = r.frame[0], r.bodyAt
 	}
-	return Inflow{r: r, text: r.frame[0], body: r.bodyAt}
+	return f
 }
 
 // Len returns how many bytes of the body are there.
@@ -23,6 +26,9 @@ func (f *Inflow) Len() int { return len(f.text) - f.body }
 
 // Cap returns how many bytes of the body there is room for.
 func (f *Inflow) Cap() int { return cap(f.text) - f.body }
+
+// Bytes returns what of the body is there.
+func (f *Inflow) Bytes() []byte { return f.text[f.body:] }
 
 // Free returns the room that is left: what is read into it is told to Took.
 func (f *Inflow) Free() []byte { return f.text[len(f.text):cap(f.text)] }
@@ -39,14 +45,37 @@ func (f *Inflow) Grow(n int) {
 
 // Done gives the request its body. The Inflow is of no use afterwards.
 func (f *Inflow) Done() {
-	r, text := f.r, f.text
-	head := r.bodyAt - len(r.raw)
-	if f.body == 0 {
-		text = make([]byte, 0, r.bodyAt+len("Content-Length: 2147483647\r\n")+len(f.text))
-		text = append(text, r.frame[0][:r.bodyAt-len("\r\n")]...)
-		text = append(appendLength(text, len(f.text)), "\r\n"...)
-		r.bodyAt = len(text)
-		text = append(text, f.text...)
+	if f.body > 0 {
+		f.done(f.text)
+		return
 	}
-	r.views(text, len(r.Method)+1, len(r.Target), head)
+	text := f.head(len(f.text))
+	text = append(appendLength(text, int64(len(f.text))), "\r\n"...)
+	f.r.bodyAt = len(text)
+	f.done(append(text, f.text...))
+}
+
+// Spooled says that the body is in a file of that name, and has size bytes.
+func (f *Inflow) Spooled(name string, size int64) {
+	text := f.head(0)
+	if f.body == 0 {
+		text = appendLength(text, size)
+	}
+	text = append(appendField(text, spoolField, name), "\r\n"...)
+	f.r.bodyAt, f.r.apart = len(text), true
+	f.done(text)
+}
+
+// head returns a copy of the request's head, without its end, with room for a body
+// of n bytes.
+func (f *Inflow) head(n int) []byte {
+	const more = len("Content-Length: 9223372036854775807\r\n"+spoolField+": \r\n\r\n") + 64
+	head := f.r.frame[0][:f.headEnd]
+	text := make([]byte, 0, len(head)+more+n)
+	return append(text, head[:len(head)-len("\r\n")]...)
+}
+
+func (f *Inflow) done(text []byte) {
+	r := f.r
+	r.views(text, len(r.Method)+1, len(r.Target), f.headAt)
 }

@@ -54,6 +54,7 @@ type framing struct {
 	keepAlive bool
 	close     bool
 	named     string // the fields that Connection names, separated by commas
+	apart     bool   // the body is in a file
 }
 
 // note takes in one field. offset is where errors are.
@@ -72,6 +73,8 @@ func (f *framing) note(k kind, value []byte, offset int) error {
 			return &SyntaxError{offset, "Transfer-Encoding is something else than chunked, once"}
 		}
 		f.coded, f.chunked = true, true
+	case apart:
+		f.apart = true
 	}
 	return nil
 }
@@ -130,8 +133,8 @@ func appendField[T string | []byte](dst []byte, name, value T) []byte {
 	return append(dst, "\r\n"...)
 }
 
-func appendLength(dst []byte, n int) []byte {
+func appendLength(dst []byte, n int64) []byte {
 	dst = append(dst, "Content-Length: "...)
-	dst = strconv.AppendInt(dst, int64(n), 10)
+	dst = strconv.AppendInt(dst, n, 10)
 	return append(dst, "\r\n"...)
 }

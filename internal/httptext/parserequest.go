@@ -22,6 +22,9 @@ func ParseRequest(text []byte) (*Request, error) {
 	r.keepAlive, r.close = f.keepAlive, f.close
 	r.frame[0], r.bodyAt = text, b.at
 	r.Target = fromPrime(r.Target)
+	if r.apart = f.apart && f.hasLength && f.length > 0 && b.at == len(text); r.apart {
+		return r, nil
+	}
 	r.Body, err = requestBody(text, b.at, &f)
 	return r, err
 }

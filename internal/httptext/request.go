@@ -15,7 +15,8 @@ type Request struct {
 	Target string
 	// Minor is the minor HTTP version that the client spoke: 0 or 1.
 	Minor int
-	// Body is the body without any transfer coding; nil where there is none.
+	// Body is the body without any transfer coding; nil where there is none, or
+	// where it is Spooled: then it is to be read by Job.Body.
 	Body []byte
 
 	raw       string // the header lines of the text
@@ -24,6 +25,7 @@ type Request struct {
 	replaced  bool // header is not what raw holds
 	keepAlive bool
 	close     bool
+	apart     bool      // the body is in a file, which raw names
 	frame     [1][]byte // the text that the request came as
 	bodyAt    int       // where the body starts in it
 }
@@ -62,6 +64,36 @@ func (r *Request) DropEmptyFields() bool {
 // Connection reports what the client's Connection field asked for; both are
 // false where it had none.
 func (r *Request) Connection() (keepAlive, close bool) { return r.keepAlive, r.close }
+
+// Spooled returns the size of a body that is not in Body, since its front has put
+// it in a file, and whether it is so.
+func (r *Request) Spooled() (size int64, ok bool) {
+	_, size, ok = r.spooled()
+	return size, ok
+}
+
+// SpooledAs is Spooled with the name of the file.
+func SpooledAs(r *Request) (name string, size int64, ok bool) { return r.spooled() }
+
+// spooled reads the lines that say so: they are seldom there, and seldom asked for.
+func (r *Request) spooled() (file string, size int64, ok bool) {
+	if !r.apart || r.Body != nil {
+		return "", 0, false
+	}
+	b := block{text: bytesOf(r.raw)}
+	for {
+		name, value, err := b.field()
+		if err != nil || name == nil {
+			return file, size, file != "" && size > 0
+		}
+		switch kindOf(name) {
+		case apart:
+			file = view(value)
+		case contentLength:
+			size, _ = parseLength(value) // it was checked
+		}
+	}
+}
 
 // Size returns the number of bytes of the request as text.
 func (r *Request) Size() int {
@@ -124,8 +156,10 @@ func (r *Request) append(dst []byte) []byte {
 			dst = appendField(dst, f.Name, f.Value)
 		}
 	}
-	if len(r.Body) > 0 || wantsLength(r.Method) {
-		dst = appendLength(dst, len(r.Body))
+	if name, size, ok := r.spooled(); ok {
+		dst = appendField(appendLength(dst, size), spoolField, name)
+	} else if len(r.Body) > 0 || wantsLength(r.Method) {
+		dst = appendLength(dst, int64(len(r.Body)))
 	}
 	dst = append(dst, "\r\n"...)
 	return append(dst, r.Body...)

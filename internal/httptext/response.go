@@ -132,7 +132,7 @@ func (r *Response) append(dst []byte, minor int, conn string, head, failed bool)
 		dst = appendField(dst, "Connection", conn)
 	}
 	if !bodiless(r.status()) {
-		dst = appendLength(dst, r.announced(head))
+		dst = appendLength(dst, int64(r.announced(head)))
 	}
 	dst = append(dst, "\r\n"...)
 	if head || bodiless(r.status()) {

@@ -51,7 +51,7 @@ func (i *Identity) Server(ctx context.Context, raw net.Conn, endpoint string) (*
 		return nil, err
 	}
 	s := &socket{Conn: raw}
-	c := m.config(i.cfg.Peers[endpoint], x509.ExtKeyUsageClientAuth)
+	c := m.config(i.peers(endpoint), x509.ExtKeyUsageClientAuth)
 	c.ClientAuth = tls.RequireAnyClientCert // and c verifies it
 	conn, err := s.shake(ctx, tls.Server(s, c))
 	switch {
@@ -78,7 +78,7 @@ func (i *Identity) Client(ctx context.Context, raw net.Conn, endpoint, host stri
 		return nil, err
 	}
 	s := &socket{Conn: raw}
-	c := m.config(i.cfg.Peers[endpoint], x509.ExtKeyUsageServerAuth)
+	c := m.config(i.peers(endpoint), x509.ExtKeyUsageServerAuth)
 	c.ServerName = host
 	c.InsecureSkipVerify = true // c verifies all but the host, for which the names stand
 	conn, err := s.shake(ctx, tls.Client(s, c))

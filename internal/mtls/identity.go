@@ -27,6 +27,8 @@ type Identity struct {
 	looked time.Time
 	stamps []stamp // of the files when they were last read, good or bad
 	wrong  string  // why they could not be used then; "": they could
+
+	stands sync.Map // endpoint of a name -> []string, those of its addresses
 }
 
 // material is what the files held. It is not changed.
@@ -46,6 +48,14 @@ func (s stamp) equal(o stamp) bool {
 	return s.size == o.size && s.time.Equal(o.time) && os.SameFile(s.file, o.file)
 }
 
+// Optional is New for a Config that may be nil: so is the Identity then.
+func Optional(c *Config, log *slog.Logger) (*Identity, error) {
+	if c == nil {
+		return nil, nil
+	}
+	return New(*c, log)
+}
+
 // New validates c and reads nothing. A nil Logger is told nothing.
 func New(c Config, log *slog.Logger) (*Identity, error) {
 	if err := c.Validate(); err != nil {
@@ -58,8 +68,11 @@ func New(c Config, log *slog.Logger) (*Identity, error) {
 }
 
 // Load reads the files, for a process that is to fail at its start if they are
-// no good. Later they are read as handshakes need them.
+// no good. Later they are read as handshakes need them. A nil Identity has none.
 func (i *Identity) Load() error {
+	if i == nil {
+		return nil
+	}
 	_, err := i.current()
 	return err
 }
@@ -69,10 +82,33 @@ func (i *Identity) Knows(endpoint string) error {
 	if i == nil {
 		return fmt.Errorf("mtls: %s needs certificates: none are configured", endpoint)
 	}
-	if len(i.cfg.Peers[endpoint]) == 0 {
+	if len(i.peers(endpoint)) == 0 {
 		return fmt.Errorf("mtls: nobody may be at the other end of %s: no names are configured", endpoint)
 	}
 	return nil
+}
+
+// Stand has the peers of an endpoint that is dialed be those of others, too: of
+// its host's addresses, in place of those that it stood for before.
+func (i *Identity) Stand(endpoint string, addresses []string) {
+	if i != nil {
+		i.stands.Store(endpoint, addresses)
+	}
+}
+
+// peers returns the names that may be at the other end of an endpoint.
+func (i *Identity) peers(endpoint string) []string {
+	if names, ok := i.cfg.Peers[endpoint]; ok {
+		return names
+	}
+	var names []string
+	i.stands.Range(func(name, addresses any) bool {
+		if slices.Contains(addresses.([]string), endpoint) {
+			names = append(names, i.cfg.Peers[name.(string)]...)
+		}
+		return true
+	})
+	return names
 }
 
 // current returns what the files hold. New files that cannot be used leave the

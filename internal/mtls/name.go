@@ -15,9 +15,9 @@ type NameError struct {
 
 func (e *NameError) Error() string {
 	if len(e.Names) == 0 {
-		return fmt.Sprintf("mtls: the peer's certificate has no DNS and no URI name, want one of %q", e.Want)
+		return fmt.Sprintf("mtls: the peer's certificate has no DNS and no URI name, want %s", strings.Join(e.Want, " or "))
 	}
-	return fmt.Sprintf("mtls: the peer's certificate is for %q, want one of %q", e.Names, e.Want)
+	return fmt.Sprintf("mtls: the peer's certificate is for %s, want %s", strings.Join(e.Names, ", "), strings.Join(e.Want, " or "))
 }
 
 // CheckName says what is wrong with a name that peers may have:

@@ -73,12 +73,12 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 	require.NoError(t, Options{Socket: Dealer, Heartbeat: -1}.Validate())
 	o := Options{
 		Socket: "PAIR", Limits: Limits{MaxFrame: 10, MaxMessage: 9, MaxFrames: -1}, Queue: QueueLimits{-1, -1},
-		Heartbeat: 2, PeerTimeout: 1, WriteTimeout: -1, HandshakeTimeout: -1, MaxHandshakes: -1, MaxPeers: -1,
+		Heartbeat: 2, PeerTimeout: 1, WriteTimeout: -1, HandshakeTimeout: -1, MaxHandshakes: -1, MaxPeers: -1, MaxUnended: -1,
 		Backoff: Backoff{Min: -1, Max: -2}, Subscribe: [][]byte{make([]byte, maxPrefix+1)},
 	}
 	assert.Equal(t, []string{
 		"Socket", "Limits.MaxMessage", "Limits.MaxFrames", "Queue.Count", "Queue.Bytes", "PeerTimeout", "WriteTimeout",
-		"HandshakeTimeout", "MaxHandshakes", "MaxPeers", "Backoff.Min", "Backoff.Max", "Subscribe", "Subscribe",
+		"HandshakeTimeout", "MaxHandshakes", "MaxPeers", "MaxUnended", "Backoff.Min", "Backoff.Max", "Subscribe", "Subscribe",
 	}, fields(o.Validate()))
 	assert.Equal(t, []string{"Subscribe"}, fields(Options{Socket: Sub}.Validate()))
 	assert.Equal(t, []string{"Limits.MaxFrame"}, fields(Options{Socket: Dealer, Limits: Limits{MaxFrame: -1}}.Validate()))

@@ -38,6 +38,9 @@ type framedConn struct {
 	large   gathered
 	greeted bool   // the greeting has passed, or is part of pass
 	idle    func() // the reader's, called before a read that may block; may be nil
+	held    holding
+	counts  bool // held holds something
+	last    bool // the frame under way is its message's last
 	onPing  func(pong)
 	failure error // why reading ended
 
@@ -46,6 +49,7 @@ type framedConn struct {
 	// Marks that the watchdog reads.
 	heard  atomic.Bool   // bytes came since it was last cleared
 	writes atomic.Uint64 // odd while a write to the kernel is under way
+	closed atomic.Bool
 }
 
 func newFramedConn(nc net.Conn, limits Limits) *framedConn {
@@ -60,6 +64,7 @@ func (c *framedConn) startTraffic(onPing func(pong)) {
 	c.w = copy(buf, c.buf[c.r:c.w])
 	c.buf, c.r = buf, 0
 	c.scan.traffic = true
+	c.held.gone = c.closed.Load
 	c.onPing = onPing
 	c.out.start()
 }
@@ -107,6 +112,10 @@ func (c *framedConn) nextFrame() error {
 	if !c.greeted {
 		return c.greet()
 	}
+	if c.last && c.counts {
+		c.counts = false
+		c.held.release()
+	}
 	f, more, err := c.scan.scan(c.buf[c.r:c.w])
 	for more {
 		if err := c.fill(f.header); err != nil {
@@ -120,11 +129,35 @@ func (c *framedConn) nextFrame() error {
 	if f.command && c.scan.traffic {
 		return c.consume(f)
 	}
+	if err := c.count(f); err != nil {
+		return err
+	}
 	c.pass = int64(f.header) + f.body
 	if f.body >= largeFrame {
 		return c.gather(f)
 	}
 	return nil
+}
+
+// count has room made for a frame whose bytes zmq4 will make room for as soon as it
+// sees the header, if its message is a large one. What is gathered is counted as
+// it comes.
+func (c *framedConn) count(f frame) error {
+	c.last = !c.scan.within()
+	if f.body < accounted && c.scan.bytes < accounted || f.body >= largeFrame {
+		return nil
+	}
+	c.counts = true
+	return c.held.grow(f.body, c.waiting)
+}
+
+// waiting is called while our own bounds keep the reader from reading.
+func (c *framedConn) waiting() { c.heard.Store(true) }
+
+// Close closes the connection. It may be called more than once, by anybody.
+func (c *framedConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 // greet looks at the first byte of the greeting, so that a peer that speaks

@@ -35,6 +35,10 @@ func (c *framedConn) gather(f frame) error {
 	missing := int64(f.header) + f.body - int64(c.w-c.r)
 	c.large = gathered{}
 	for missing > 0 {
+		c.counts = true
+		if err := c.held.grow(min(missing, gatherChunk), c.waiting); err != nil {
+			return err
+		}
 		chunk := make([]byte, min(missing, gatherChunk))
 		for n := 0; n < len(chunk); {
 			m, err := c.readSocket(chunk[n:])

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-zeromq/zmq4"
+
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 )
 
 // link is a connection whose handshake is over.
@@ -21,7 +23,7 @@ type link struct {
 // shake does greeting and handshake on nc within o.HandshakeTimeout. On error it
 // has closed nc; a Close of nc meanwhile ends it.
 func shake(nc net.Conn, o *Options) (*link, error) {
-	conn := newFramedConn(nc, o.Limits)
+	conn := newFramedConn(nc, o.inbound())
 	l := &link{conn: conn}
 	err := nc.SetDeadline(time.Now().Add(o.HandshakeTimeout))
 	if err == nil {
@@ -34,7 +36,8 @@ func shake(nc net.Conn, o *Options) (*link, error) {
 	if err != nil {
 		_ = nc.Close()
 		err = conn.cause(err)
-		if !conn.heard.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
+		refused := errors.As(err, new(*mtls.RefusedError)) // below us, so something was said
+		if !conn.heard.Load() && !refused && !errors.Is(err, os.ErrDeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", errSilent, err)
 		}
 		return nil, err

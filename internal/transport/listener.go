@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type Listener struct {
 	handler  Handler
 	socket   net.Listener
 	gate     gate
+	unended  *budget
 	refused  quietLog // connections that did not become peers
 	trouble  quietLog // failing accepts
 
@@ -44,11 +46,11 @@ type Listener struct {
 // *EndpointError, joined *OptionErrors, and *BindError for what only the system
 // can know: port in use, live socket file, certificates that cannot be read.
 func Listen(endpoint string, o Options, h Handler) (*Listener, error) {
-	if err := o.CheckListen(endpoint); err != nil {
-		return nil, err
-	}
 	e, err := ParseEndpoint(endpoint)
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(o.Validate(), o.checkTLS(e)); err != nil {
 		return nil, err
 	}
 	if e.Scheme == secure {
@@ -67,6 +69,7 @@ func Listen(endpoint string, o Options, h Handler) (*Listener, error) {
 	return &Listener{
 		o: o, endpoint: e, asked: endpoint, handler: h, socket: socket,
 		gate:    gate{limit: o.MaxHandshakes},
+		unended: newBudget(o.MaxUnended),
 		refused: quietLog{logger: o.Logger, message: "connection refused", endpoint: e.String()},
 		trouble: quietLog{logger: o.Logger, message: "accepting connections fails", endpoint: e.String()},
 		done:    make(chan struct{}),
@@ -175,6 +178,7 @@ func (l *Listener) admit(e *entrant, remote string) (*Peer, error) {
 		return nil, err
 	}
 	p := newPeer(link, &l.o, remote, newQueue(remote, l.o.Queue, endWithPeer))
+	p.conn.held.of, p.conn.held.evict = l.unended, p.Close
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.roomLocked(); err != nil {
@@ -211,7 +215,7 @@ func (l *Listener) shake(e *entrant, remote string) (*link, string, error) {
 
 // called returns a peer's name in logs, with those of its certificate.
 func called(remote string, c *mtls.Conn) string {
-	return fmt.Sprintf("%s %q", remote, c.Names())
+	return fmt.Sprintf("%s (%s)", remote, strings.Join(c.Names(), ", "))
 }
 
 // roomLocked returns why there is no room for one more peer, or nil.

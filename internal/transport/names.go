@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 )
 
 // Resolver looks up the addresses of a host name: a *net.Resolver is one.
@@ -25,20 +27,21 @@ const (
 )
 
 // Names follows endpoints whose hosts may have several addresses, each of them
-// another process: of tcp://name:port it makes an endpoint for each address. A
+// another process: of tcp://name:port and tls+tcp://name:port it makes an endpoint for each address. A
 // name with one address stays as it is, and so does all else. Addresses of IPv6
 // count only where there are none of IPv4: a host that has one of each is one.
 type Names struct {
 	endpoints []Endpoint
 	fixed     bool
 	resolver  Resolver
+	id        *mtls.Identity // learns the addresses of tls+tcp endpoints; may be nil
 	look      chan struct{}
 	answers   map[string][]Endpoint // the last good answer for each endpoint; Run's
 	failed    map[string]*quietLog  // by endpoint; Run's
 }
 
 // NewNames checks the endpoints, which are to be dialed, and acquires nothing. Of
-// the options it needs Resolver and Logger.
+// the options it needs Resolver, TLS and Logger.
 func NewNames(endpoints []string, o Options) (*Names, error) {
 	if len(endpoints) > MaxAddresses {
 		return nil, &EndpointError{
@@ -47,7 +50,7 @@ func NewNames(endpoints []string, o Options) (*Names, error) {
 	}
 	o = o.withDefaults()
 	n := &Names{
-		resolver: o.Resolver, look: make(chan struct{}, 1),
+		resolver: o.Resolver, id: o.TLS, look: make(chan struct{}, 1),
 		answers: make(map[string][]Endpoint), failed: make(map[string]*quietLog),
 	}
 	if n.resolver == nil {
@@ -74,10 +77,10 @@ func (n *Names) Fixed() bool { return n.fixed }
 
 // named reports whether an endpoint has a host name.
 func named(e Endpoint) bool {
-	if e.Scheme != "tcp" {
+	if !e.overTCP() {
 		return false
 	}
-	host, _, _ := net.SplitHostPort(e.Address)
+	host, _ := e.hostPort()
 	_, err := netip.ParseAddr(host)
 	return err != nil
 }
@@ -137,17 +140,27 @@ func (n *Names) addresses(ctx context.Context, e Endpoint) []Endpoint {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookEvery)
 	defer cancel()
-	host, port, _ := net.SplitHostPort(e.Address)
+	host, port := e.hostPort()
 	addrs, err := n.resolver.LookupNetIP(ctx, "ip", host)
 	switch known := n.answers[e.String()]; {
 	case err == nil && len(addrs) > 0:
 		n.answers[e.String()] = several(e, addrs, port)
+		n.introduce(e)
 	case known == nil:
 		return []Endpoint{e} // whoever dials says what is wrong
 	default:
 		n.failed[e.String()].warn(e.String(), fmt.Errorf("its last %d addresses stand: %w", len(known), err))
 	}
 	return n.answers[e.String()]
+}
+
+// introduce has the addresses of an endpoint be known for what it is.
+func (n *Names) introduce(e Endpoint) {
+	var all []string
+	for _, at := range n.answers[e.String()] {
+		all = append(all, at.String())
+	}
+	n.id.Stand(e.String(), all)
 }
 
 // several returns the endpoints of a host's addresses, the name itself if it has
@@ -171,7 +184,7 @@ func several(name Endpoint, addrs []netip.Addr, port string) []Endpoint {
 	}
 	var all []Endpoint
 	for _, a := range four {
-		all = append(all, Endpoint{"tcp", net.JoinHostPort(a.String(), port)})
+		all = append(all, Endpoint{name.Scheme, net.JoinHostPort(a.String(), port)})
 	}
 	return all
 }

@@ -86,6 +86,11 @@ type Options struct {
 	// MaxPeers bounds a Listener's peers; default 4096. Further connections
 	// are closed.
 	MaxPeers int
+	// MaxUnended bounds the bytes of messages that a Listener's peers have begun
+	// and not ended, all together; default four times Limits.MaxMessage. Beyond
+	// it readers wait for one another, and a message that comes no further
+	// meanwhile costs its peer the connection. One message more may be held.
+	MaxUnended int64
 	// Backoff is a Dialer's.
 	Backoff Backoff
 	// DropOnDisconnect empties a Dialer's queue when a connection is lost.
@@ -138,6 +143,7 @@ func (o Options) Validate() error {
 	check(o.HandshakeTimeout > 0, "HandshakeTimeout", "must be positive")
 	check(o.MaxHandshakes > 0, "MaxHandshakes", "must be positive")
 	check(o.MaxPeers > 0, "MaxPeers", "must be positive")
+	check(o.MaxUnended > 0, "MaxUnended", "must be positive")
 	check(o.Backoff.Min > 0, "Backoff.Min", "must be positive")
 	check(o.Backoff.Max >= o.Backoff.Min, "Backoff.Max", "must not be below Min")
 	check(o.Socket != Sub || len(o.Subscribe) > 0, "Subscribe", "a SUB socket needs a prefix, an empty one for everything")
@@ -160,15 +166,14 @@ func (o *Options) checkTLS(e Endpoint) error {
 	return nil
 }
 
-// CheckListen says what keeps Listen from being called with these arguments, as
-// far as that can be told without binding. Errors are *EndpointError and joined
-// *OptionErrors.
+// CheckListen says what is wrong with an endpoint to bind, as far as that can be
+// told without binding it. Errors are *EndpointError and *OptionError.
 func (o Options) CheckListen(endpoint string) error {
 	e, err := ParseEndpoint(endpoint)
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.Validate(), o.checkTLS(e))
+	return o.checkTLS(e)
 }
 
 // withDefaults returns o with its zero fields filled in.
@@ -181,6 +186,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.HandshakeTimeout, 5*time.Second)
 	fill(&o.MaxHandshakes, 128)
 	fill(&o.MaxPeers, 4096)
+	fill(&o.MaxUnended, 4*o.Limits.MaxMessage)
 	fill(&o.Backoff.Min, 50*time.Millisecond)
 	fill(&o.Backoff.Max, max(2*time.Second, o.Backoff.Min))
 	if o.Logger == nil {
@@ -210,6 +216,17 @@ func fill[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+// inbound are the limits of what peers send: to a socket that receives nothing
+// but subscriptions that is little.
+func (o *Options) inbound() Limits {
+	l := o.Limits
+	if !o.Socket.receives() {
+		l.MaxFrame = min(l.MaxFrame, 1+maxPrefix)
+		l.MaxMessage = min(l.MaxMessage, accounted)
+	}
+	return l
 }
 
 // beats reports whether heartbeats are switched on.

@@ -114,6 +114,7 @@ func (p *Peer) serve(h Handler) {
 	writer.Go(func() { (&writing{peer: p}).run() })
 	dog := startWatchdog(p)
 	p.Close(read(p, h))
+	p.conn.held.release()
 	dog.stop()
 	writer.Wait()
 	tell(p.out.lost(p.err))

@@ -9,12 +9,13 @@ import (
 // Claim is what a worker or proxy answers to a RollCall: it holds these jobs. It
 // is one frame, on the connection by which answers travel.
 //
-//	0 magic "BFLC"   4 version=1   5 flags   6 reserved u16
+//	0 magic "BFLC"   4 version=1   5 flags (bit 0: loss)   6 reserved u16
 //	8 front u64      16 number u32           20 count u32, at most MaxClaimed
 //	24 … id u32, time u32, of each job
 type Claim struct {
 	Front  uint64 // whose jobs they are
 	Number uint32 // of the latest roll call heard; 0: none
+	Loss   bool   // the sender lost a connection by which it sent jobs on
 	keys   []byte
 }
 
@@ -26,6 +27,7 @@ const (
 	claimVersion = 1
 	claimFixed   = 24
 	claimedSize  = 8
+	bitLoss      = 1
 )
 
 // ClaimError says why a frame is no claim.
@@ -54,7 +56,7 @@ func ParseClaim(b []byte) (Claim, error) {
 	if n > MaxClaimed || len(b) < claimFixed+claimedSize*int(n) {
 		return Claim{}, &ClaimError{fmt.Sprintf("it names %d jobs, and has %d bytes", n, len(b))}
 	}
-	return Claim{Front: le.Uint64(b[8:]), Number: le.Uint32(b[16:]), keys: b[claimFixed:][:claimedSize*n]}, nil
+	return Claim{Front: le.Uint64(b[8:]), Number: le.Uint32(b[16:]), Loss: b[5]&bitLoss != 0, keys: b[claimFixed:][:claimedSize*n]}, nil
 }
 
 // Len returns how many jobs the claim names.
@@ -84,5 +86,14 @@ func AppendClaim(dst []byte, front uint64, number uint32, keys []Key) []byte {
 		dst = le.AppendUint32(dst, k.ID)
 		dst = le.AppendUint32(dst, k.Time)
 	}
+	return dst
+}
+
+// AppendLoss appends to dst the claim by which a worker tells a front that it lost
+// a connection by which it sent jobs on: it names none.
+func AppendLoss(dst []byte, front uint64) []byte {
+	at := len(dst)
+	dst = AppendClaim(dst, front, 0, nil)
+	dst[at+5] = bitLoss
 	return dst
 }

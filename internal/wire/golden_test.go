@@ -110,6 +110,7 @@ func goldens() map[string][]byte {
 		"roll-call":       call.AppendTo(nil),
 		"roll-call-none":  welcome.AppendTo(nil),
 		"claim":           wire.AppendClaim(nil, job.Instance, 5, []wire.Key{job, {Instance: job.Instance, ID: 8, Time: job.Time}}),
+		"claim-loss":      wire.AppendLoss(nil, job.Instance),
 		"joined-table":    joined[0],
 		"joined-bytes":    joined[1],
 		"info-foreign":    foreign.AppendTo(nil),

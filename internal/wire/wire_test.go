@@ -194,6 +194,12 @@ func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, g["claim"], wire.AppendClaim(nil, claim.Front, claim.Number, slices.Collect(claim.Keys())))
 	assert.Equal(t, 2, claim.Len())
+	assert.False(t, claim.Loss)
+	loss, err := wire.ParseClaim(g["claim-loss"])
+	require.NoError(t, err)
+	assert.Equal(t, claim.Front, loss.Front)
+	assert.True(t, loss.Loss)
+	assert.Zero(t, loss.Len())
 	for _, bad := range [][]byte{nil, g["claim"][:23], g["claim"][:39], with(g["claim"], 0, 'X'), with(g["claim"], 4, 2), with(g["claim"], 22, 1)} {
 		_, err := wire.ParseClaim(bad)
 		assert.Error(t, err)

@@ -10,6 +10,8 @@ import (
 	"net/http"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -39,6 +41,9 @@ type FrontConfig struct {
 	Loopback, Interrupt string
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// MTLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
+	// where there are none.
+	MTLS *MTLS
 	// Metrics of this process; nil: the front is not measured.
 	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
@@ -51,6 +56,7 @@ type Front struct {
 	collector *loopback.Collector
 	publisher *loopback.Publisher
 	stages    []*remoteStage
+	id        *mtls.Identity // nil: no endpoint wants one
 	http      *httpfront.Front
 	answers   answers
 }
@@ -115,6 +121,10 @@ func newFront(cfg FrontConfig, name string, stages []stageAt, route func(*Front,
 	o := cfg.Transport
 	o.Instance, o.Logger = table.Instance(), cfg.Logger
 	f := &Front{table: table}
+	if f.id, err = mtls.Optional(cfg.MTLS, cfg.Logger); err != nil {
+		return nil, fmt.Errorf("cluster: front: %w", err)
+	}
+	o.TLS = f.id
 	if f.collector, err = loopback.NewCollector(cfg.Loopback, o, table); err != nil {
 		return nil, err
 	}
@@ -185,6 +195,9 @@ func jobQueue(q transport.QueueLimits, t loopback.TableConfig) transport.QueueLi
 func fitForPrime(job *loopback.Job) error {
 	text, err := forPrime(job.Payload.Frames()[0])
 	if err != nil {
+		if r, bad := httptext.ParseRequest(job.Payload.Frames()[0]); bad == nil && r.Method != "PATCH" {
+			return &httpfront.StatusError{Status: http.StatusRequestEntityTooLarge, Message: "the request's body is too large"}
+		}
 		return &httpfront.StatusError{Status: http.StatusNotImplemented, Message: "the method is not implemented"}
 	}
 	job.Payload, job.Size = wire.Frames{text}, len(text)
@@ -204,6 +217,9 @@ func (f *Front) unready() error {
 // Run binds the addresses and serves until Shutdown has ended, or ctx ends,
 // which is the hard stop. It joins all that it started. It may run once.
 func (f *Front) Run(ctx context.Context) error {
+	if err := f.id.Load(); err != nil {
+		return fmt.Errorf("cluster: front: %w", err)
+	}
 	background := []func(context.Context) error{f.table.Run, f.collector.Run, f.publisher.Run}
 	for _, s := range f.stages {
 		background = append(background, f.serving(s.Run))

@@ -60,6 +60,8 @@ type StagesConfig struct {
 	// fronts. The caller runs them.
 	Table  *loopback.Table
 	Tables []*loopback.Table
+	// Spool are the directories in which fronts put large bodies.
+	Spool []string
 	// Metrics of this process; nil: the stages are not measured.
 	Metrics *Metrics
 	// Logger gets what is wrong with handlers and jobs; nil: nothing.
@@ -113,6 +115,7 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 			Loopback: back,
 			Timeout:  c.Timeout,
 			MaxHung:  c.MaxHung,
+			Spool:    cfg.Spool,
 			Logger:   cfg.Logger,
 		})
 		if err != nil {

@@ -38,7 +38,7 @@ func (s *Service) Local() (*LocalGraph, error) {
 	}
 	l.stages, err = NewStages(StagesConfig{
 		Stages: stages, Tables: l.tables, Weights: s.weights(), MaxHops: s.graph.Limits.MaxHops,
-		Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
+		Spool: s.spools(), Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/supervise"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -35,6 +36,8 @@ type ProgramsConfig struct {
 	Next       map[string]string
 	Fronts     []loopback.FrontEndpoint
 	Interrupts []string
+	// Spool are the directories in which fronts put large bodies.
+	Spool []string
 	// Grace is how long a program may take to finish its job when told to
 	// stop; 0: supervise.DefaultGrace.
 	Grace time.Duration
@@ -47,6 +50,9 @@ type ProgramsConfig struct {
 	// again. Of several proxies they are named with commas between. Empty: they
 	// are left alone.
 	Status string
+	// MTLS is who we are at Status, if that is a tls+tcp endpoint, and who may be
+	// there. The programs speak plain ZeroMQ.
+	MTLS *MTLS
 	// Transport bounds the connection to Status.
 	Transport transport.Options
 	// LogLevel is passed on to the programs.
@@ -65,7 +71,8 @@ type Programs struct {
 	*Group
 	maxAge    time.Duration
 	processes []*program
-	watch     *stuckWatch // nil: nobody watches
+	watch     *stuckWatch    // nil: nobody watches
+	id        *mtls.Identity // of watch; nil: it wants none
 	started   chan struct{}
 }
 
@@ -127,6 +134,10 @@ func NewPrograms(cfg ProgramsConfig) (*Programs, error) {
 	if err != nil || cfg.Status == "" {
 		return p, err
 	}
+	if p.id, err = mtls.Optional(cfg.MTLS, cfg.Logger); err != nil {
+		return nil, fmt.Errorf("cluster: stage %q: %w", cfg.Stage, err)
+	}
+	cfg.Transport.TLS = p.id
 	p.watch, err = newStuckWatch(cfg, p.processes)
 	return p, err
 }
@@ -184,6 +195,9 @@ func vary(d time.Duration) time.Duration {
 // Run keeps the programs running until Shutdown has ended, or ctx ends, which
 // kills them. It joins all that it started. It may run once.
 func (p *Programs) Run(ctx context.Context) error {
+	if err := p.id.Load(); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
 	beside, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -230,11 +244,17 @@ func (p *Programs) oldest() (next *program, due time.Time) {
 	return next, due
 }
 
-// checkEndpoints refuses endpoints that cannot be told in a list.
+// checkEndpoints refuses endpoints that cannot be told in a list, and those that
+// programs cannot connect to.
 func (c *ProgramsConfig) checkEndpoints() error {
 	all := slices.Clone(c.Interrupts)
 	for _, f := range c.Fronts {
 		all = append(all, f.Endpoint)
+	}
+	for _, endpoint := range slices.Concat(all, loopback.Endpoints(c.Upstream), slices.Collect(maps.Values(c.Next))) {
+		if IsTLS(endpoint) {
+			return fmt.Errorf("cluster: the worker programs of stage %q speak plain ZeroMQ, which %q is not", c.Stage, endpoint)
+		}
 	}
 	for _, endpoint := range all {
 		if strings.Contains(endpoint, ",") {
@@ -266,6 +286,7 @@ func (c *ProgramsConfig) environment(n int) []string {
 		"BUTTERFLY_DOWNSTREAM_PROXY="+strings.Join(next, ","),
 		"BUTTERFLY_LOOPBACK="+strings.Join(fronts, ","),
 		"BUTTERFLY_INTERRUPT="+strings.Join(c.Interrupts, ","),
+		"BUTTERFLY_SPOOL="+strings.Join(c.Spool, ","),
 		"BUTTERFLY_LOG_LEVEL="+c.LogLevel,
 	)
 }

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -60,6 +62,9 @@ type ProxyConfig struct {
 	FrontGrace time.Duration
 	// Transport bounds the connections; its zero value has the defaults.
 	Transport transport.Options
+	// MTLS is who the part is at tls+tcp endpoints, and whom it meets there; nil
+	// where there are none.
+	MTLS *MTLS
 	// Metrics of this process; nil: the proxy is not measured.
 	Metrics *Metrics
 	// Logger gets what is wrong; nil: nothing.
@@ -112,6 +117,7 @@ type Proxy struct {
 	proxy *proxy.Proxy
 	back  *loopback.Sender
 	hears *loopback.Subscriber
+	id    *mtls.Identity // nil: no endpoint wants one
 
 	fronts *loopback.Attendance
 	life   lifetime
@@ -130,6 +136,11 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := mtls.Optional(cfg.MTLS, o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: proxy of stage %q: %w", cfg.Stage, err)
+	}
+	o.TLS = id
 	c := proxy.Config{
 		Stage:      cfg.Stage,
 		Upstream:   cfg.Upstream,
@@ -153,7 +164,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	}
 	var claims *loopback.Claimer
 	c.Arrived = func(key wire.Key) { claims.Arrived(key) }
-	p := &Proxy{life: newLifetime()}
+	p := &Proxy{id: id, life: newLifetime()}
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err
 	}
@@ -209,7 +220,7 @@ func forPrime(text []byte) ([]byte, error) {
 	if err != nil {
 		return text, nil
 	}
-	if r.Method == "PATCH" {
+	if _, spooled := r.Spooled(); spooled || r.Method == "PATCH" {
 		return nil, proxy.ErrUnfit
 	}
 	if !r.DropEmptyFields() {
@@ -222,6 +233,9 @@ func forPrime(text []byte) ([]byte, error) {
 // which is the hard stop. It joins all that it started. It may run once.
 func (p *Proxy) Run(ctx context.Context) error {
 	defer p.life.begin()()
+	if err := p.id.Load(); err != nil {
+		return fmt.Errorf("cluster: proxy: %w", err)
+	}
 	serve := func(ctx context.Context) error {
 		err := p.proxy.Run(ctx)
 		if errors.Is(err, proxy.ErrClosed) { // by a Shutdown before

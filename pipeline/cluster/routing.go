@@ -43,7 +43,9 @@ func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 				Timeout:  route.Timeout,
 				Repeat:   repeats[route.Repeat],
 				Priority: g.Class(route.Priority),
-				Served:   to.served,
+
+				MaxBody: int64(route.MaxBody), SpoolAbove: int64(route.SpoolAbove), BodyTimeout: route.BodyTimeout,
+				Served: to.served,
 
 				ClientHeader: route.ClientHeader,
 				Lane:         laneOf(g, route, stage, lanes),

@@ -123,8 +123,8 @@ func (s *Service) Front(name string) (*Front, error) {
 	if !ok {
 		return nil, fmt.Errorf("cluster: the graph has no front %q", name)
 	}
-	if f.MaxBody > MaxRemoteBody {
-		return nil, fmt.Errorf("cluster: max_body of front %q is %d bytes: at most %d travel to another process", name, f.MaxBody, MaxRemoteBody)
+	if err := s.bodiesTravel(f); err != nil {
+		return nil, err
 	}
 	http, err := s.http(f)
 	if err != nil {
@@ -136,6 +136,7 @@ func (s *Service) Front(name string) (*Front, error) {
 		Loopback:  f.Loopback.Bind,
 		Interrupt: f.Interrupt.Bind,
 		Transport: s.cfg.Transport,
+		MTLS:      s.mtls(graph.RoleFront, f.Name),
 		Metrics:   s.cfg.Metrics,
 		Logger:    s.cfg.Logger.With("front", f.Name),
 	}
@@ -154,6 +155,34 @@ func (s *Service) Front(name string) (*Front, error) {
 			panic("cluster: a route to a stage that is not reachable") // the graph was checked
 		}).choose
 	})
+}
+
+// bodiesTravel refuses bodies that are kept in memory and too large for a message.
+func (s *Service) bodiesTravel(f *graph.Front) error {
+	for i := range s.graph.Routes {
+		r := &s.graph.Routes[i]
+		most, what := f.MaxBody, fmt.Sprintf("max_body of front %q", f.Name)
+		if r.MaxBody > 0 {
+			most, what = r.MaxBody, fmt.Sprintf("max_body of routes[%d]", i)
+		}
+		if r.SpoolAbove > 0 {
+			most, what = r.SpoolAbove, fmt.Sprintf("spool_above of routes[%d]", i)
+		}
+		if most > MaxRemoteBody {
+			return fmt.Errorf("cluster: %s is %d bytes: at most %d travel to another process", what, most, MaxRemoteBody)
+		}
+	}
+	return nil
+}
+
+// spools returns the directories in which workers find bodies.
+func (s *Service) spools() (dirs []string) {
+	for _, f := range s.graph.Fronts {
+		if f.Spool.Dir != "" && !slices.Contains(dirs, f.Spool.Dir) {
+			dirs = append(dirs, f.Spool.Dir)
+		}
+	}
+	return dirs
 }
 
 // compat returns what says whether prime_server's workers may serve a stage:
@@ -185,6 +214,7 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		MaxTarget:      f.MaxTarget,
 		MaxBody:        int(f.MaxBody),
 		MaxConns:       f.MaxConns,
+		Spool:          httpfront.Spool{Dir: f.Spool.Dir, MaxBytes: int64(f.Spool.MaxBytes)},
 		MaxReceiving:   int64(f.MaxPendingBytes),
 		MaxUnsent:      int64(f.MaxPendingBytes),
 		Logger:         s.cfg.Logger.With("front", f.Name),
@@ -251,9 +281,19 @@ func (s *Service) Proxy(stage string, number int) (*Proxy, error) {
 		Attempts:      st.Attempts,
 		FrontGrace:    s.graph.Limits.FrontGrace,
 		Transport:     s.cfg.Transport,
+		MTLS:          s.mtls(graph.RoleProxy, st.Name),
 		Metrics:       s.cfg.Metrics,
 		Logger:        s.cfg.Logger,
 	})
+}
+
+// mtls returns who a part is at tls+tcp endpoints; nil: nobody needs to know.
+func (s *Service) mtls(kind graph.RoleKind, name string) *MTLS {
+	id := s.graph.Identity(graph.Role{Kind: kind, Name: name})
+	if id == nil {
+		return nil
+	}
+	return &MTLS{CA: id.CA, Cert: id.Cert, Key: id.Key, Peers: id.Peers}
 }
 
 var stageRepeats = map[graph.Repeat]Repeat{
@@ -316,8 +356,8 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 	case len(st.Command) > 0:
 		return NewPrograms(ProgramsConfig{
 			Stage: st.Name, Command: st.Command, Env: st.Env, Count: count,
-			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts,
-			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport,
+			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts, Spool: s.spools(),
+			MaxAge: st.MaxAge, Status: statusOf(st), Transport: s.cfg.Transport, MTLS: s.programsMTLS(st),
 			Grace: s.cfg.Grace, LogLevel: s.cfg.LogLevel, Output: s.cfg.Output, Metrics: s.cfg.Metrics, Logger: s.cfg.Logger,
 		})
 	case st.Worker != "":
@@ -328,8 +368,8 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		w, err := pipeline.NewWorker(pipeline.WorkerConfig{
 			Stage: st.Name, Handler: handler, Slots: cmp.Or(count, s.cfg.Slots),
 			Timeout: st.Timeout, MaxHung: st.MaxHung, FrontGrace: s.graph.Limits.FrontGrace,
-			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts,
-			Transport: s.cfg.Transport, Logger: s.cfg.Logger,
+			Upstream: st.Downstreams(), Next: next, Fronts: fronts, Interrupts: interrupts, Spool: s.spools(),
+			Transport: s.cfg.Transport, MTLS: s.mtls(graph.RoleWorkers, st.Name), Logger: s.cfg.Logger,
 		})
 		if err != nil {
 			return nil, err
@@ -337,6 +377,14 @@ func (s *Service) Workers(stage string, count int) (Part, error) {
 		return w, s.cfg.Metrics.Workers(st.Name, w)
 	}
 	return nil, fmt.Errorf("cluster: the workers of stage %q are not started by us: the graph names neither worker nor command", stage)
+}
+
+// programsMTLS is mtls for who watches a stage's worker programs.
+func (s *Service) programsMTLS(st *graph.Stage) *MTLS {
+	if !IsTLS(statusOf(st)) {
+		return nil
+	}
+	return s.mtls(graph.RoleWorkers, st.Name)
 }
 
 // statusOf returns where it is told which worker programs of a stage hang, if

@@ -23,6 +23,8 @@ type frontFlags struct {
 	watch               watched
 	proxyGrace          time.Duration
 	http                httpFlags
+	mtls                mtlsFlags
+	network             network
 	metrics             metricsFlag
 }
 
@@ -58,6 +60,8 @@ func (a *App) frontCommand(logs *logFlags, stdout, stderr io.Writer) *cobra.Comm
 	flags.Var(&f.watch, "watch", "upstream endpoint of another stage's proxy, for readiness and to notice its loss; repeatable, with commas between those of one stage")
 	flags.DurationVar(&f.proxyGrace, "proxy-grace", f.proxyGrace, "how long after the loss of a proxy who holds jobs may say so, until the others are repeated or answered 502; negative: they wait for their deadline")
 	flags.StringVar(&f.name, "name", "", "name of the front where there are several, at most 28 bytes")
+	f.mtls.add(flags)
+	f.network.add(flags)
 	f.http.add(flags)
 	f.metrics.add(flags)
 	return cmd
@@ -124,6 +128,11 @@ func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout i
 	if f.proxyGrace == 0 {
 		return usagef("--proxy-grace 0s leaves nobody time to say which jobs it holds")
 	}
+	mtls, err := f.mtls.config(meet([]string{string(f.loopback), string(f.interrupt)}, kindWorkers, kindProxies),
+		meet(f.proxy, kindProxies), meet(f.watch, kindProxies))
+	if err != nil {
+		return err
+	}
 	http, table, err := f.http.config(f.listen, stdout)
 	if err != nil {
 		return err
@@ -141,6 +150,7 @@ func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout i
 		Watch:     f.watch,
 		Loopback:  string(f.loopback),
 		Interrupt: string(f.interrupt),
+		MTLS:      mtls,
 		Metrics:   m.metrics,
 		Logger:    log,
 	})
@@ -151,6 +161,7 @@ func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout i
 	if err != nil {
 		return err
 	}
+	f.network.warn(log, string(f.loopback), string(f.interrupt))
 	defer announce(front, log)()
 	return serve(ctx, part, f.http.drain, log)
 }

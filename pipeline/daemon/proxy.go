@@ -26,6 +26,8 @@ type proxyFlags struct {
 	noWorkers            choice[cluster.NoWorkers]
 	attempts             int
 	drain                time.Duration
+	mtls                 mtlsFlags
+	network              network
 	metrics              metricsFlag
 }
 
@@ -69,6 +71,8 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.IntVar(&f.attempts, "attempts", f.attempts, "to how many `workers` a job is given in all")
 	flags.DurationVar(&f.frontGrace, "front-grace", f.frontGrace, "how long a front may be away before its jobs are given up; negative: for ever")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.mtls.add(flags)
+	f.network.add(flags)
 	f.metrics.add(flags)
 	return cmd
 }
@@ -92,7 +96,8 @@ func (f *proxyFlags) positional(args []string) (err error) {
 	return err
 }
 
-func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
+// check refuses values that are out of bounds.
+func (f *proxyFlags) check() error {
 	if err := required("upstream", f.upstream, "downstream", f.downstream); err != nil {
 		return err
 	}
@@ -111,14 +116,28 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	if f.attempts < 1 || f.attempts > cluster.MaxAttempts {
 		return usagef("--attempts %d: want 1 to %d", f.attempts, cluster.MaxAttempts)
 	}
+	return nil
+}
+
+func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	up, down := string(f.upstream), string(f.downstream)
+	mtls, err := f.mtls.config(meet([]string{up}, kindFronts, kindSenders), meet([]string{down}, kindWorkers),
+		meet(f.fronts.all(), kindFronts), meet(f.interrupts, kindFronts))
+	if err != nil {
+		return err
+	}
 	m, err := f.metrics.open(a)
 	if err != nil {
 		return err
 	}
 	p, err := cluster.NewProxy(cluster.ProxyConfig{
 		Stage:         f.stage,
-		Upstream:      string(f.upstream),
-		Downstream:    string(f.downstream),
+		Upstream:      up,
+		Downstream:    down,
+		MTLS:          mtls,
 		Fronts:        f.fronts.fronts(),
 		Interrupts:    f.interrupts,
 		MaxQueue:      f.maxQueue,
@@ -139,12 +158,22 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	f.network.warn(log, up, down)
 	oneCore()
 	defer once(p.Ready(), func() {
 		up, down := p.Endpoints()
 		log.Info("serving", "upstream", up, "downstream", down)
 	})()
 	return serve(ctx, part, f.drain, log)
+}
+
+// all returns the endpoints without their names.
+func (e *namedEndpoints) all() []string {
+	var all []string
+	for _, n := range e.names {
+		all = append(all, e.byName[n])
+	}
+	return all
 }
 
 // fronts returns the endpoints as the loopback wants them.

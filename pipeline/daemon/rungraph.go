@@ -90,8 +90,31 @@ func (f *runFlags) run(ctx context.Context, files []string, b *builder) error {
 	if err != nil {
 		return err
 	}
+	if len(f.roles) > 0 && !f.supervised { // else all warnings have been shown
+		network(g.Network).warn(b.log, bound(g, f.roles)...)
+	}
 	defer f.adapt(part)()
 	return serve(ctx, whole, cluster.Drain(g, defaultDrain), b.log)
+}
+
+// bound returns the endpoints that parts of a graph bind.
+func bound(g *graph.Graph, roles []graph.Role) []string {
+	var all []string
+	for _, r := range roles {
+		if s, ok := g.Stage(r.Name); ok && r.Kind == graph.RoleProxy {
+			for n, pair := range s.Pairs() {
+				if r.Number == 0 || r.Number == n+1 {
+					all = append(all, pair.Upstream.Bind, pair.Downstream.Bind)
+				}
+			}
+		}
+		for _, f := range g.Fronts {
+			if r.Kind == graph.RoleFront && (f.Name == r.Name || len(g.Fronts) == 1) {
+				all = append(all, f.Loopback.Bind, f.Interrupt.Bind)
+			}
+		}
+	}
+	return all
 }
 
 // check refuses flags that have nothing to do with one another.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,11 +22,13 @@ type workerFlags struct {
 	next       nextProxies
 	fronts     namedEndpoints
 	interrupts endpoints
+	spool      []string
 	count      int
 	stage      string
 	timeout    time.Duration
 	frontGrace time.Duration
 	drain      time.Duration
+	mtls       mtlsFlags
 	metrics    metricsFlag
 }
 
@@ -65,16 +69,19 @@ func (a *App) workerCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.next, "downstream-proxy", "upstream endpoint of a next stage's proxy; repeatable, with the stages' names, and commas between those of one stage")
 	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
+	flags.StringArrayVar(&f.spool, "spool", nil, "`directory` in which a front puts large bodies; repeatable")
 	flags.IntVar(&f.count, "count", f.count, "jobs done at a time; the default is 8 per core")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs (default NAME)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a handler may take for a job, as the proxy has it; 0: no limit")
 	flags.DurationVar(&f.frontGrace, "front-grace", f.frontGrace, "how long a front may be away before its jobs are given up; negative: for ever")
 	flags.DurationVar(&f.drain, "drain", f.drain, "how long stopping may take")
+	f.mtls.add(flags)
 	f.metrics.add(flags)
 	return cmd
 }
 
-func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipeline.Handler, log *slog.Logger) error {
+// check refuses values that are out of bounds.
+func (f *workerFlags) check() error {
 	if err := required("upstream-proxy", endpoint(f.upstream.String())); err != nil {
 		return err
 	}
@@ -93,6 +100,18 @@ func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipe
 	if f.count < 1 || f.count > maxWorkers {
 		return usagef("--count %d: want 1 to %d", f.count, maxWorkers)
 	}
+	return nil
+}
+
+func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipeline.Handler, log *slog.Logger) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	mtls, err := f.mtls.config(meet(f.upstream, kindProxies), meet(slices.Collect(maps.Values(f.next)), kindProxies),
+		meet(f.fronts.all(), kindFronts), meet(f.interrupts, kindFronts))
+	if err != nil {
+		return err
+	}
 	if f.stage == "" {
 		f.stage = name
 	}
@@ -110,6 +129,8 @@ func (f *workerFlags) run(ctx context.Context, a *App, name string, handler pipe
 		Next:       f.next,
 		Fronts:     f.fronts.fronts(),
 		Interrupts: f.interrupts,
+		Spool:      f.spool,
+		MTLS:       mtls,
 		Logger:     log,
 	})
 	if err != nil {

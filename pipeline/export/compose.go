@@ -80,7 +80,7 @@ func (d *compose) fronts(f *faults) ([]composeFront, []replica) {
 			}
 			replicas = append(replicas, replica{own, name, part})
 			services = append(services, composeFront{
-				service: service{part, d.run(d.Image, graph.Role{Kind: graph.RoleFront, Name: name}, own.memory())},
+				service: service{part, d.frontRun(own, name)},
 				Port:    d.port(f, own, n, taken),
 				Health:  health(own.Front),
 			})

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"flag"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,7 +124,8 @@ func separate(t *testing.T, data []byte) *graph.Graph {
 func assertSameButForPlaces(t *testing.T, want, got *graph.Graph) {
 	t.Helper()
 	rest := func(g graph.Graph) string {
-		g.Fronts, g.Stages = nil, slices.Clone(g.Stages)
+		g.Fronts, g.Stages, g.Network = nil, slices.Clone(g.Stages), ""
+		g.MTLS.CA, g.MTLS.Cert, g.MTLS.Key = nil, "", ""
 		for i := range g.Stages {
 			s := g.Stages[i].WithPairs(make([]graph.Pair, len(g.Stages[i].Pairs())))
 			s.More, s.Proxies = nil, len(s.Pairs())
@@ -132,6 +136,66 @@ func assertSameButForPlaces(t *testing.T, want, got *graph.Graph) {
 		return string(data)
 	}
 	assert.Equal(t, rest(*want), rest(*got))
+}
+
+// hostPort returns where an endpoint leads, which binds the same port of every
+// address.
+func hostPort(t *testing.T, e graph.Endpoint) (host, port string) {
+	t.Helper()
+	scheme, address, _ := strings.Cut(e.Connect, "://")
+	host, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	assert.Equal(t, scheme+"://*:"+port, e.Bind)
+	return host, port
+}
+
+// Endpoints stay secured in containers, and each part that is at one has its
+// certificate there; who is not has none.
+func TestCertificatesAreWhereTheGraphLooksForThem(t *testing.T) {
+	from := graphs(t)["remote"]
+	secret := regexp.MustCompile(`secretName: (\S+)`)
+	for _, to := range targets()[1:] {
+		files := exported(t, to, "remote", from)
+		g := separate(t, files["graph.yaml"])
+		for _, w := range g.Warnings {
+			assert.NotContains(t, w.Message, "plain tcp", "the network is the service's own")
+		}
+		for _, e := range []graph.Endpoint{g.Fronts[1].Loopback, g.Fronts[0].Interrupt, g.Stages[0].Upstream, g.Stages[0].Downstream, g.Stages[1].Upstream} {
+			assert.True(t, e.Secure(), e)
+		}
+		assert.False(t, g.Stages[1].Downstream.Secure(), "the graph had none")
+		for _, r := range g.AllRoles() {
+			id := g.Identity(r)
+			require.NotNil(t, id, r)
+			assert.Equal(t, []string{"/etc/butterfly-tls/ca.crt"}, id.CA, r)
+			assert.Equal(t, "/etc/butterfly-tls/tls.crt", id.Cert, r)
+			assert.Equal(t, "/etc/butterfly-tls/tls.key", id.Key, r)
+		}
+		assert.Equal(t, []string{"front.remote.example", "spiffe://remote.example/workers/*"}, g.Identity(graph.Role{Kind: graph.RoleProxy, Name: "compute"}).Peers["tls+tcp://*:7201"])
+		var all string
+		for _, data := range files {
+			all += string(data)
+		}
+		if to.name == "compose" {
+			assert.Equal(t, 6, strings.Count(all, ":/etc/butterfly-tls:ro"))
+			continue
+		}
+		var names []string
+		for _, m := range secret.FindAllStringSubmatch(all, -1) {
+			names = append(names, m[1])
+		}
+		assert.ElementsMatch(t, []string{"remote-front-tls", "remote-proxy-parse-tls", "remote-workers-parse-tls", "remote-proxy-compute-tls", "remote-workers-compute-tls"}, names)
+	}
+	for name, data := range exported(t, targets()[0], "remote", from) {
+		isUnit := strings.HasSuffix(name, ".service")
+		assert.Equal(t, isUnit, strings.Contains(string(data), "SupplementaryGroups=butterfly-tls"), name)
+		assert.Equal(t, isUnit, !strings.Contains(string(data), "PrivateUsers=yes") && isUnit, name)
+	}
+	for _, to := range targets() {
+		for name, data := range exported(t, to, "primes", graphs(t)["primes"]) {
+			assert.NotContains(t, string(data), "butterfly-tls", name)
+		}
+	}
 }
 
 // loaded loads a graph that was made.

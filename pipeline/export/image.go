@@ -14,13 +14,37 @@ type run struct {
 	Binary, Image string
 	Role          string
 	Graph         string
-	Memory, Soft  int // MiB; at most, and what Go aims at
-	Stop          int // seconds
-	Metrics       int // port
+	Memory, Soft  int  // MiB; at most, and what Go aims at
+	Stop          int  // seconds
+	Metrics       int  // port
+	Secure        bool // it has a certificate
 }
 
 func (p *plan) run(image string, role graph.Role, memory int) run {
-	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop, p.metrics()}
+	return run{p.Binary, image, role.String(), containerGraph, memory, memory * 9 / 10, p.Stop, p.metrics(), p.secure(role)}
+}
+
+// frontRun is run for a front that is known by another name in containers.
+func (p *plan) frontRun(f *front, name string) run {
+	r := p.run(p.Image, graph.Role{Kind: graph.RoleFront, Name: name}, f.memory())
+	r.Secure = p.secure(graph.Role{Kind: graph.RoleFront, Name: f.Name})
+	return r
+}
+
+// secure reports whether a part of the graph needs a certificate.
+func (p *plan) secure(role graph.Role) bool { return p.g.Identity(role) != nil }
+
+// containerTLS is where certificates are in containers, under the names that
+// Kubernetes' secrets have.
+const containerTLS = "/etc/butterfly-tls"
+
+// certificates returns what is said of certificates, with the files of
+// containers: each has its own at the same place.
+func certificates(t graph.MTLS) graph.MTLS {
+	if !t.IsZero() {
+		t.CA, t.Cert, t.Key = []string{containerTLS + "/ca.crt"}, containerTLS+"/tls.crt", containerTLS+"/tls.key"
+	}
+	return t
 }
 
 // image returns what the workers of a stage run, and whether it is made up.

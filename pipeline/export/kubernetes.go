@@ -119,7 +119,7 @@ func askOf(f *graph.Front, path string) ask {
 
 func (k *kubernetes) frontView(f *front) frontView {
 	v := frontView{
-		pods:     k.pods(f.Part, k.run(k.Image, graph.Role{Kind: graph.RoleFront, Name: f.Name + "-$(POD_INDEX)"}, f.memory())),
+		pods:     k.pods(f.Part, k.frontRun(f, f.Name+"-$(POD_INDEX)")),
 		Web:      k.Name + "-http" + strings.TrimPrefix(f.Part, "front"),
 		Replicas: k.Config.Replicas,
 		HTTP:     listening(f.Front), Published: published(f.Front),

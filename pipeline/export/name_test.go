@@ -72,7 +72,7 @@ func TestRefusals(t *testing.T) {
 			g.Stages[0].Downstream = graph.Endpoint{Bind: "tcp://*:1", Connect: "tcp://a:1"}
 			g.Fronts[0].Loopback = graph.Endpoint{Bind: "ipc://@l", Connect: "ipc://@l"}
 			g.Stages[1].Upstream = graph.Endpoint{Bind: "ipc:///run/butterfly/svc/b", Connect: "ipc:///run/butterfly/svc/b"}
-		}, `g.yaml:10: stages.a: its workers are started elsewhere, and these would be sockets that only the units may enter: front.interrupt, stages.b.upstream (write tcp://host:port there)`},
+		}, `g.yaml:10: stages.a: its workers are started elsewhere, and these would be sockets that only the units may enter: front.interrupt, stages.b.upstream (write tcp://host:port or tls+tcp://host:port there)`},
 		{"a log elsewhere", 0, func(g *graph.Graph, _ *export.Config) { g.Fronts[0].AccessLog = "/var/log/butterfly/svc/../x" },
 			`front.access_log: the unit may not write "/var/log/butterfly/svc/../x" (write - for the journal, or a file in /var/log/butterfly/svc)`},
 		{"no image", 1, func(_ *graph.Graph, c *export.Config) { c.Image = "" },

@@ -70,19 +70,22 @@ type replica struct {
 }
 
 // rewrite returns the graph as containers have it: endpoints at hosts of their
-// network, fronts by their replicas, logs to the standard output, and metrics
-// where a flag says it, since there are no other parts beside one. host returns
-// the host of a proxy.
+// network, fronts by their replicas, certificates at one place, logs to the
+// standard output, and metrics where a flag says it, since there are no other
+// parts beside one. host returns the host of a proxy. Whoever is not of the
+// service is kept out of plain endpoints by that network.
 func (p *plan) rewrite(replicas []replica, host func(proxyPart) string) *graph.Graph {
 	g := *p.g
 	g.Fronts, g.Stages = nil, slices.Clone(p.g.Stages)
+	g.Network, g.MTLS = graph.NetworkPrivate, certificates(p.g.MTLS)
 	g.Metrics = graph.Metrics{}
 	for _, r := range replicas {
 		f := *r.of.Front
 		f.Name = r.Name
 		f.Listen = fmt.Sprintf(":%d", listening(&f))
-		f.Loopback = endpoint(r.Host, loopbackPort)
-		f.Interrupt = endpoint(r.Host, interruptPort)
+		f.Loopback = endpoint(f.Loopback, r.Host, loopbackPort)
+		f.Interrupt = endpoint(f.Interrupt, r.Host, interruptPort)
+		f.MTLS.Cert, f.MTLS.Key = "", ""
 		if f.AccessLog != "" {
 			f.AccessLog = "-"
 		}
@@ -92,15 +95,22 @@ func (p *plan) rewrite(replicas []replica, host func(proxyPart) string) *graph.G
 		var pairs []graph.Pair
 		for _, proxy := range s.Proxies {
 			at := host(proxy)
-			pairs = append(pairs, graph.Pair{Upstream: endpoint(at, upstreamPort), Downstream: endpoint(at, downstreamPort)})
+			pairs = append(pairs, graph.Pair{Upstream: endpoint(s.Upstream, at, upstreamPort), Downstream: endpoint(s.Downstream, at, downstreamPort)})
 		}
+		own := g.Stages[i].MTLS
 		g.Stages[i] = g.Stages[i].WithPairs(pairs)
+		g.Stages[i].MTLS = graph.StageMTLS{Proxy: graph.Holder{Names: own.Proxy.Names}, Workers: graph.Holder{Names: own.Workers.Names}}
 	}
 	return &g
 }
 
-func endpoint(host string, port int) graph.Endpoint {
-	return graph.Endpoint{Bind: fmt.Sprintf("tcp://*:%d", port), Connect: fmt.Sprintf("tcp://%s:%d", host, port)}
+// endpoint returns an endpoint for containers in place of another one.
+func endpoint(of graph.Endpoint, host string, port int) graph.Endpoint {
+	scheme := "tcp"
+	if of.Secure() {
+		scheme = "tls+tcp"
+	}
+	return graph.Endpoint{Bind: fmt.Sprintf("%s://*:%d", scheme, port), Connect: fmt.Sprintf("%s://%s:%d", scheme, host, port)}
 }
 
 // replicaName returns the name of the n-th replica of a front.

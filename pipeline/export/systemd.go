@@ -109,7 +109,7 @@ func (s *systemd) checkOutside(f *faults, own stage) {
 		}
 	}
 	if len(closed) > 0 {
-		f.at(own.Position, "stages."+own.Name, "write tcp://host:port there",
+		f.at(own.Position, "stages."+own.Name, "write tcp://host:port or tls+tcp://host:port there",
 			"its workers are started elsewhere, and these would be sockets that only the units may enter: %s", strings.Join(closed, ", "))
 	}
 }
@@ -166,6 +166,7 @@ type unit struct {
 	Low         bool // binds a port that only root may have
 	Logs        bool
 	Command     bool
+	Secure      bool // it reads a key
 }
 
 func (s *systemd) description() string { return "butterfly service " + s.Name }
@@ -214,12 +215,13 @@ func (s *systemd) unit(part string, role graph.Role) unit {
 		Binary:      s.Binary, Role: role.String(),
 		Dir: systemdDir, User: userPrefix + s.Name,
 		Stop: s.Stop, Descriptors: leastDescriptors, Low: low(s.g.MetricsAt(role)),
+		Secure: s.secure(role),
 	}
 }
 
 // low reports whether an endpoint or address has a port below 1024.
 func low(at string) bool {
-	_, text, err := net.SplitHostPort(strings.TrimPrefix(at, "tcp://"))
+	_, text, err := net.SplitHostPort(strings.TrimPrefix(strings.TrimPrefix(at, "tls+"), "tcp://"))
 	port, notNumber := strconv.Atoi(text)
 	return err == nil && notNumber == nil && 0 < port && port < 1024
 }

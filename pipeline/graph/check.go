@@ -36,6 +36,7 @@ func (g *Graph) check(top Position, at map[string]Position, flawed bool, o Optio
 	c.checkCycles()
 	c.checkEndpoints()
 	c.checkOutside()
+	c.checkMTLS()
 	return c.problems
 }
 
@@ -92,6 +93,7 @@ func (c *checker) checkFronts() {
 			c.add(f.below(f.Position, rest, fmt.Sprintf("live and ready are both %s", f.Live), "give each a path of its own"))
 		}
 		c.checkTLS(f)
+		c.checkSpool(f)
 		c.checkEdge(f)
 		const header, pending = 16 << 10, 256 << 20 // defaults
 		if head := orDefault(f.MaxHeader, header); Size(f.MaxTarget) > head {

@@ -15,6 +15,7 @@ type socket struct {
 	// machine is the host that others know it by, where that is said apart
 	// from what is bound: two of different machines do not meet.
 	machine string
+	http    bool // clients of the service connect there
 }
 
 func (s *socket) problem(message, hint string) Problem {
@@ -47,6 +48,7 @@ func (c *checker) checkEndpoints() {
 			}
 		}
 	}
+	c.checkNetwork(bound)
 	c.compareBound(bound)
 	c.checkMetrics(bound)
 	c.compareNamed(named)
@@ -79,7 +81,7 @@ func listening(f *Front) []socket {
 	if host == "" {
 		host = "*"
 	}
-	s := socket{owner: &f.origin, element: f.Position, rest: ".listen", endpointParts: endpointParts{scheme: "tcp", host: host, port: port}}
+	s := socket{owner: &f.origin, element: f.Position, rest: ".listen", http: true, endpointParts: endpointParts{scheme: "tcp", host: host, port: port}}
 	if bind, _ := splitEndpoint(f.Loopback.Bind); bind.anyHost() {
 		connect, _ := splitEndpoint(f.Loopback.Connect)
 		s.machine = strings.ToLower(connect.host)

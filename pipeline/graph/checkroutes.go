@@ -26,6 +26,7 @@ func (c *checker) checkRoutes() {
 		}
 		c.checkHealth(r)
 		c.checkTarget(r)
+		c.checkBody(r)
 	}
 }
 

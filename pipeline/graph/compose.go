@@ -3,6 +3,7 @@ package graph
 import (
 	"cmp"
 	"fmt"
+	"slices"
 )
 
 // compose puts the documents of several files together. It returns where the
@@ -27,6 +28,12 @@ func compose(documents []document, top Position) (*Graph, map[string]Position, [
 		}
 		if d.metrics.Listen != "" {
 			g.Metrics = d.metrics
+		}
+		if _, here := d.at["mtls"]; here {
+			g.MTLS = d.mtls
+		}
+		if d.network != "" {
+			g.Network = d.network
 		}
 		for _, s := range d.stages {
 			if first, twice := stages[s.Name]; twice {
@@ -62,7 +69,7 @@ func again(first, of map[string]Position) []Problem {
 		switch {
 		case !twice:
 			first[key] = of[key]
-		case key == "front" || key == "fronts" || key == "limits" || key == "metrics" || key == "priorities":
+		case slices.Contains([]string{"front", "fronts", "limits", "metrics", "priorities", "mtls", "network"}, key):
 			problems = append(problems, Problem{
 				Position: of[key], Path: key,
 				Message: fmt.Sprintf("%s is in two files, first at %v", key, before),

@@ -16,6 +16,8 @@ type document struct {
 	limits  Limits
 	metrics Metrics
 	classes []Priority
+	mtls    MTLS
+	network Network
 	at      map[string]Position // of the keys of the file
 	flawed  bool                // something was wrong and has been reported
 }
@@ -38,6 +40,8 @@ func documentKeys() []key[document] {
 		noted("limits", ref("limits"), "bounds on every job", readLimits),
 		noted("metrics", ref("metrics"), "where processes serve what they measure", readMetrics),
 		noted("priorities", classes(), "classes of jobs by their names, and the shares of turns that they get while all wait", readPriorities),
+		noted("mtls", ref("mtls"), "certificates of the parts, for tls+tcp endpoints", readMTLS),
+		noted("network", networkKinds().schema, "private: plain tcp endpoints may be bound beyond this machine, since only parts of the graph get there; otherwise that is a warning", readNetwork),
 	}
 }
 

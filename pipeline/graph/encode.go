@@ -33,6 +33,8 @@ func (g *Graph) Encode() ([]byte, error) {
 	if g.Metrics.Listen != "" {
 		file.mapping("metrics").text("listen", g.Metrics.Listen)
 	}
+	e.mtls(file, &g.MTLS)
+	file.text("network", string(g.Network))
 	if l := g.Limits; l.MaxHops != 0 || l.FrontGrace != 0 {
 		limits := file.mapping("limits")
 		limits.number("max_hops", l.MaxHops)
@@ -93,10 +95,40 @@ func (e *encoder) front(m mapping, f *Front) {
 	m.number("max_conns", f.MaxConns)
 	m.number("max_conns_per_client", f.MaxConnsPerClient)
 	m.number("max_requests_per_conn", f.MaxRequestsPerConn)
+	m.spool(&f.Spool)
 	m.add("live", m.scalar("live", f.Live)) // "" is none, and absent is not
 	m.add("ready", m.scalar("ready", f.Ready))
 	m.text("client_header", f.ClientHeader)
 	m.text("access_log", f.AccessLog)
+	m.holder("mtls", f.MTLS)
+}
+
+func (e *encoder) mtls(file mapping, t *MTLS) {
+	if t.IsZero() {
+		return
+	}
+	e.at = t.Position
+	m := file.mapping("mtls")
+	m.list("ca", t.CA)
+	m.text("cert", t.Cert)
+	m.text("key", t.Key)
+	if n := t.Names; len(n.Fronts)+len(n.Proxies)+len(n.Workers) > 0 {
+		names := m.mapping("names")
+		names.list("fronts", n.Fronts)
+		names.list("proxies", n.Proxies)
+		names.list("workers", n.Workers)
+	}
+}
+
+// holder adds a part's certificate, if it has one of its own.
+func (m mapping) holder(key string, h Holder) {
+	if h.Cert == "" && len(h.Names) == 0 {
+		return
+	}
+	own := m.mapping(key)
+	own.text("cert", h.Cert)
+	own.text("key", h.Key)
+	own.list("names", h.Names)
 }
 
 func (e *encoder) routes(file mapping, routes []Route) {
@@ -114,6 +146,9 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.duration("timeout", r.Timeout)
 		m.text("priority", r.Priority)
 		m.text("repeat", string(r.Repeat))
+		m.size("max_body", r.MaxBody)
+		m.duration("body_timeout", r.BodyTimeout)
+		m.size("spool_above", r.SpoolAbove)
 		m.text("client_header", r.ClientHeader)
 		list.Content = append(list.Content, m.node)
 	}
@@ -154,6 +189,11 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("attempts", s.Attempts)
 		m.number("max_hung", s.MaxHung)
 		m.duration("max_age", s.MaxAge)
+		if s.MTLS.Proxy.Cert != "" || s.MTLS.Workers.Cert != "" || len(s.MTLS.Proxy.Names)+len(s.MTLS.Workers.Names) > 0 {
+			certificates := m.mapping("mtls")
+			certificates.holder("proxy", s.MTLS.Proxy)
+			certificates.holder("workers", s.MTLS.Workers)
+		}
 	}
 }
 

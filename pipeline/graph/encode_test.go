@@ -29,11 +29,14 @@ func full() *graph.Graph {
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,
 			WriteTimeout: 3 * time.Microsecond, HalfCloseGrace: time.Nanosecond, DrainTimeout: 61 * time.Second,
 			MaxBody: 10 << 20, MaxHeader: 1000, MaxPendingBytes: 100<<20 + 1, MaxTarget: 512, MaxPending: 7, MaxConns: 8, StreamWindow: 1 << 20, StreamIdle: 9 * time.Second, ProxyGrace: 3 * time.Second, DrainDelay: 2 * time.Second, MaxConnsPerClient: 6, MaxRequestsPerConn: 5,
-			Live: "/live: yes", Ready: "/%41ready", AccessLog: "-", ClientHeader: "null",
+			Spool: graph.Spool{Dir: "/var/spool/a: $b", MaxBytes: 3 << 30},
+			Live:  "/live: yes", Ready: "/%41ready", AccessLog: "-", ClientHeader: "null",
+			MTLS: graph.Holder{Cert: "/etc/$c", Key: "k", Names: []string{"*.east"}},
 		}},
 		Routes: []graph.Route{
 			{Path: "/a", Host: "*.example.com", Methods: []string{"GET", "POST"}, Header: map[string]string{"X-$": "a$b", "Null": "null", "N": "1"},
-				Stage: "123", Timeout: graph.Never, Priority: "null", Repeat: graph.RepeatNever, ClientHeader: "X-Key"},
+				Stage: "123", Timeout: graph.Never, Priority: "null", Repeat: graph.RepeatNever, ClientHeader: "X-Key",
+				MaxBody: 1 << 30, SpoolAbove: 1 << 20, BodyTimeout: time.Minute},
 			{Path: "/old", Stage: "1_0"},
 			{Prefix: "/", Stage: "123"},
 		},
@@ -42,7 +45,8 @@ func full() *graph.Graph {
 				Command: []string{"sh", "-c", "echo \"$HOME\" # it's\n\ttwo lines ", "", " ", "\x01\u0085\ufeff", "- x", "~", "${"},
 				Env:     map[string]string{"Y": "yes", "E": ""}, Next: []string{"true", "1e3"},
 				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30, Admission: graph.AdmitDeadline, NoWorkers: graph.NoWorkersRefuse,
-				Timeout: 90 * time.Second, Repeat: graph.RepeatAlways, Attempts: 7, MaxAge: 25 * time.Hour},
+				Timeout: 90 * time.Second, Repeat: graph.RepeatAlways, Attempts: 7, MaxAge: 25 * time.Hour,
+				MTLS: graph.StageMTLS{Proxy: graph.Holder{Names: []string{"spiffe://a/*"}}, Workers: graph.Holder{Cert: "c", Key: "k"}}},
 			{Name: "true", External: true, Next: []string{"1e3", "3"}},
 			{Name: "1e3", Worker: "0x10", Timeout: time.Second, MaxHung: 3, Proxies: 2,
 				Upstream: graph.Endpoint{Bind: "tcp://*:3", Connect: "tcp://b:3"}, Downstream: graph.Endpoint{Bind: "ipc:///run/d", Connect: "ipc:///run/d"},
@@ -50,8 +54,12 @@ func full() *graph.Graph {
 			{Name: "3", Worker: "made-up", Proxies: 3},
 			{Name: "1_0", Compat: graph.CompatPrimeServer},
 		},
-		Limits:     graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
-		Metrics:    graph.Metrics{Listen: "[::1]:9464"},
+		Limits:  graph.Limits{MaxHops: 9, FrontGrace: 4 * time.Second},
+		Metrics: graph.Metrics{Listen: "[::1]:9464"},
+		MTLS: graph.MTLS{CA: []string{"a", "true"}, Cert: "1", Key: "2", Names: graph.RoleNames{
+			Fronts: []string{"f"}, Proxies: []string{"p", "spiffe://p"}, Workers: []string{"w"},
+		}},
+		Network:    graph.NetworkPrivate,
 		Priorities: []graph.Priority{{Name: "null", Weight: 3}, {Name: "10", Weight: 1000}},
 	}
 }
@@ -108,6 +116,9 @@ func TestEncodeKeepsEveryField(t *testing.T) {
 	assertSaysAll(t, g.Routes)
 	assertSaysAll(t, g.Stages)
 	assertSaysAll(t, []graph.Limits{g.Limits})
+	assertSaysAll(t, []graph.MTLS{g.MTLS})
+	assertSaysAll(t, []graph.RoleNames{g.MTLS.Names})
+	assertSaysAll(t, []graph.Holder{g.Fronts[0].MTLS})
 	assertSaysAll(t, []graph.Metrics{g.Metrics})
 	assertSaysAll(t, g.Priorities)
 	assertComesBack(t, g)

@@ -1,22 +1,37 @@
 package graph
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
 )
 
-// endpointParts are what stands in tcp://host:port or ipc://path.
+// endpointParts are what stands in tcp://host:port, tls+tcp://host:port or
+// ipc://path.
 type endpointParts struct {
-	scheme     string
+	scheme     string // "tcp" or "ipc"
+	tls        bool   // it is tls+tcp
 	host, port string // of tcp, without brackets
 	path       string // of ipc
 }
 
+// transport is what stands before ://.
+func (e endpointParts) transport() string {
+	if e.tls {
+		return "tls+" + e.scheme
+	}
+	return e.scheme
+}
+
+// loopbackHost is the host of an endpoint that names none: only this machine
+// gets to it.
+const loopbackHost = "127.0.0.1"
+
 // maxSocketPath is what a socket's address holds on every system, in bytes.
 const maxSocketPath = 103
 
-const endpointHint = "write tcp://host:port or ipc:///path"
+const endpointHint = "write tcp://host:port, tls+tcp://host:port or ipc:///path"
 
 // splitEndpoint reads an endpoint that other processes are to reach.
 func splitEndpoint(s string) (endpointParts, *flaw) {
@@ -30,6 +45,10 @@ func splitEndpoint(s string) (endpointParts, *flaw) {
 		return splitIPC(s, address)
 	case scheme == "tcp":
 		return splitTCP(s, address)
+	case scheme == "tls+tcp":
+		e, wrong := splitTCP(s, address)
+		e.tls = true
+		return e, wrong
 	}
 	return endpointParts{}, flawf(endpointHint, "%q: the transport %q is unknown", brief(s), brief(scheme))
 }
@@ -56,13 +75,22 @@ func splitTCP(s, address string) (endpointParts, *flaw) {
 	case err != nil:
 		return e, flawf("write tcp://host:port, an IPv6 address in brackets", "%q is no host and port", brief(s))
 	case host == "":
-		return e, flawf("write tcp://*:"+port+" to bind every address", "%q has no host", brief(s))
+		e.host = loopbackHost
 	case !isHost(host):
 		return e, flawf("", "%q: %q is no host", brief(s), brief(host))
-	case !isPort(port) || port == "0":
+	}
+	if !isPort(port) || port == "0" {
 		return e, flawf("choose one that all processes know", "%q: the port is no number from 1 to 65535", brief(s))
 	}
 	return e, nil
+}
+
+// String returns the endpoint as all others read it.
+func (e endpointParts) String() string {
+	if e.scheme == "tcp" {
+		return e.transport() + "://" + net.JoinHostPort(e.host, e.port)
+	}
+	return e.scheme + "://" + e.path
 }
 
 // anyHost reports whether the endpoint stands for every address of the machine.
@@ -90,9 +118,9 @@ func isPort(s string) bool {
 
 // bindable is an endpoint to bind.
 func bindable() kind[string] {
-	return word("an endpoint", schema{"type": "string", "pattern": `^(tcp://.+:[0-9]+|ipc://.+)$`}, func(s string) (string, *flaw) {
-		_, wrong := splitEndpoint(s)
-		return s, wrong
+	return word("an endpoint", schema{"type": "string", "pattern": `^((tls\+)?tcp://.*:[0-9]+|ipc://.+)$`}, func(s string) (string, *flaw) {
+		e, wrong := splitEndpoint(s)
+		return e.String(), wrong
 	})
 }
 
@@ -104,15 +132,15 @@ func connectable() kind[string] {
 			wrong = flawf("name one without", "%q has a comma, which separates endpoints where several are told", brief(s))
 		}
 		if wrong == nil && e.scheme == "tcp" && e.anyHost() {
-			wrong = flawf(`write {bind: "tcp://*:`+e.port+`", connect: "tcp://HOST:`+e.port+`"}`,
+			wrong = flawf(fmt.Sprintf(`write {bind: "%[1]s://*:%[2]s", connect: "%[1]s://HOST:%[2]s"}`, e.transport(), e.port),
 				"%q is every address: there is none to connect to", s)
 		}
-		return s, wrong
+		return e.String(), wrong
 	})
 }
 
 func connectSchema() schema {
-	return schema{"type": "string", "pattern": `^(tcp://[^*]+:[0-9]+|ipc://.+)$`}
+	return schema{"type": "string", "pattern": `^((tls\+)?tcp://[^*]*:[0-9]+|ipc://.+)$`}
 }
 
 // endpoints is one endpoint, or one to bind and another to connect to.
@@ -128,8 +156,8 @@ func endpoints() kind[Endpoint] {
 			ok = readKeys(c, endpointKeys(), &e)
 			bind, _ := splitEndpoint(e.Bind)
 			connect, _ := splitEndpoint(e.Connect)
-			if ok && bind.scheme != connect.scheme {
-				c.problem("bind is "+bind.scheme+" and connect is "+connect.scheme, "use one transport for both")
+			if ok && bind.transport() != connect.transport() {
+				c.problem("bind is "+bind.transport()+" and connect is "+connect.transport(), "use one transport for both")
 			}
 			return e, ok
 		},

@@ -30,7 +30,7 @@ func TestEndpointsAreTheTransports(t *testing.T) {
 		"tcp://host:65536":       false,
 		"tcp://host:http":        false,
 		"tcp://host:*":           false,
-		"tcp://:7101":            false,
+		"tcp://:7101":            true,
 		"tcp://a b:7101":         false,
 		"tcp://host/x:7101":      false,
 		"tcp://[::]:7101":        false, // nothing to connect to
@@ -38,7 +38,8 @@ func TestEndpointsAreTheTransports(t *testing.T) {
 		"ipc://*":                false,
 		"ipc://@":                false,
 		"inproc://x":             false,
-		"tls+tcp://host:7101":    false,
+		"tls+tcp://[::]:7101":    false,
+		"tls+ipc:///run/x":       false,
 		"7101":                   false,
 	} {
 		err := parse(strconv.Quote(endpoint))

@@ -30,6 +30,10 @@ type Graph struct {
 	// Priorities are the classes of jobs; the first is that of routes that name
 	// none. Load fills in DefaultPriorities.
 	Priorities []Priority
+	// MTLS are the certificates for tls+tcp endpoints.
+	MTLS MTLS
+	// Network says who gets to plain tcp endpoints.
+	Network Network
 	// Warnings are what Load found that may be meant.
 	Warnings []Problem
 }
@@ -84,6 +88,8 @@ type Front struct {
 	// open connections, MaxConnsPerClient those of one address,
 	// MaxRequestsPerConn the requests of one connection.
 	MaxPending, MaxConns, MaxConnsPerClient, MaxRequestsPerConn int
+	// Spool is where large bodies go.
+	Spool Spool
 	// Live and Ready are the paths of the health checks; "" is none. Load fills
 	// in /livez and /readyz where the file says nothing.
 	Live, Ready string
@@ -93,6 +99,8 @@ type Front struct {
 	// AccessLog is the file for a line per answer: "-" is the standard output,
 	// "" none.
 	AccessLog string
+	// MTLS is the front's certificate for other parts, where it has one of its own.
+	MTLS Holder
 
 	Position Position
 	origin
@@ -120,6 +128,11 @@ type Route struct {
 	Priority string
 	// Repeat says whether a job that may have run can be run again.
 	Repeat Repeat
+	// MaxBody bounds the body, in bytes; 0 is the front's. A body of more than
+	// SpoolAbove bytes is kept in a file of the front's Spool; 0 is never.
+	MaxBody, SpoolAbove Size
+	// BodyTimeout is how long the body may take to come; 0 is the front's.
+	BodyTimeout time.Duration
 	// ClientHeader names the header field by which clients are told apart; "" is
 	// the front's.
 	ClientHeader string
@@ -207,6 +220,8 @@ type Stage struct {
 	// MaxAge is how long a process of Command runs, a tenth more or less, until
 	// it is replaced; 0 is for ever.
 	MaxAge time.Duration
+	// MTLS are the certificates of its parts, where they have some of their own.
+	MTLS StageMTLS
 
 	named    [2]int // endpoints that the file names: upstream, downstream
 	Position Position
@@ -251,7 +266,7 @@ type Limits struct {
 }
 
 // Endpoint is where a socket is: what its owner binds, and what everybody else
-// connects to, as tcp://host:port or ipc://path. Both are empty where the file
+// connects to, as tcp://host:port, tls+tcp://host:port or ipc://path. Both are empty where the file
 // says nothing.
 type Endpoint struct {
 	Bind, Connect string

@@ -56,6 +56,8 @@ func frontKeys() []key[Front] {
 			"most of them from one address (429); absent: half of max_conns, at least 100"),
 		field("max_requests_per_conn", whole(1, math.MaxInt32), func(f *Front) *int { return &f.MaxRequestsPerConn }, "",
 			"most requests on one connection; absent: no limit"),
+		field("spool", mappingOf("spool", spoolKeys), func(f *Front) *Spool { return &f.Spool }, "",
+			"directory for the bodies of routes with spool_above"),
 		field("live", healthPath(), func(f *Front) *string { return &f.Live }, "/livez",
 			"path of the liveness check; \"\" is none"),
 		field("ready", healthPath(), func(f *Front) *string { return &f.Ready }, "/readyz",
@@ -64,6 +66,8 @@ func frontKeys() []key[Front] {
 			"header field by which clients are told apart, for their turns at the stages; absent: by address"),
 		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
 			"file for a line per answer, - for the standard output"),
+		field("mtls", holder(), func(f *Front) *Holder { return &f.MTLS }, "",
+			"the front's certificate for other parts, where it has one of its own"),
 	}, edgeKeys()...)
 }
 
@@ -79,7 +83,7 @@ func fileName(s string) (string, *flaw) {
 func endpointKeys() []key[Endpoint] {
 	return []key[Endpoint]{
 		field("bind", bindable(), func(e *Endpoint) *string { return &e.Bind }, "",
-			"endpoint that its owner binds; tcp://*:port is every IPv4 address").must(),
+			"endpoint that its owner binds; tcp://*:port is every IPv4 address, tcp://:port this machine alone").must(),
 		field("connect", connectable(), func(e *Endpoint) *string { return &e.Connect }, "",
 			"endpoint that the others connect to").must(),
 	}
@@ -105,6 +109,12 @@ func routeKeys() []key[Route] {
 			"class of the jobs, like batch"),
 		field("repeat", oneOf(RepeatSafe, RepeatAlways, RepeatNever), func(r *Route) *Repeat { return &r.Repeat }, string(RepeatSafe),
 			"which jobs may run twice after a loss: those of safe methods, always, never"),
+		field("max_body", sizes[Size](1, math.MaxInt64), func(r *Route) *Size { return &r.MaxBody }, "",
+			"largest request body (413); absent: the front's"),
+		field("body_timeout", span{least: time.Nanosecond}.kind(), func(r *Route) *time.Duration { return &r.BodyTimeout }, "",
+			"how long a request's body may take (408); absent: the front's"),
+		field("spool_above", sizes[Size](1, math.MaxInt32), func(r *Route) *Size { return &r.SpoolAbove }, "",
+			"larger bodies reach workers by a file in the front's spool; absent: none do"),
 		field("client_header", fieldName(), func(r *Route) *string { return &r.ClientHeader }, "",
 			"header field by which clients are told apart, for their turns at the stages; absent: the front's"),
 	}
@@ -152,6 +162,8 @@ func stageKeys() []key[Stage] {
 			"handlers of worker that may run on after timeout while their slots do other jobs; absent: as many as count"),
 		field("max_age", span{least: time.Second}.kind(), func(s *Stage) *time.Duration { return &s.MaxAge }, "",
 			"how long a process of command runs until another takes its place, a tenth more or less; absent: for ever"),
+		field("mtls", stageMTLS(), func(s *Stage) *StageMTLS { return &s.MTLS }, "",
+			"certificates of the stage's proxy and workers, where they have some of their own"),
 	}
 }
 

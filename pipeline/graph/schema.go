@@ -23,12 +23,17 @@ func Schema() []byte {
 		"definitions": schema{
 			"front":       object(frontKeys()),
 			"tls":         object(tlsKeys()).with(schema{"dependencies": schema{"client_auth": requires("client_ca")}}),
+			"spool":       object(spoolKeys()),
 			"certificate": object(certificateKeys()),
 			"endpoint":    object(endpointKeys()),
 			"route":       object(routeKeys()).with(routeRules()),
 			"stage":       object(stageKeys()).with(stageRules()),
 			"metrics":     object(metricsKeys()),
 			"limits":      object(limitsKeys()),
+			"mtls":        object(mtlsKeys()).with(pairRules()),
+			"names":       object(roleNamesKeys()),
+			"identity":    object(holderKeys()).with(pairRules()),
+			"identities":  object(stageMTLSKeys()),
 		},
 	})
 	var out bytes.Buffer

@@ -36,6 +36,7 @@ func TestHistory(t *testing.T) {
 	h.Resumed(at(33))
 	h.Paused(at(40))
 	h.Killed(at(41))
+	h.Stalled(at(60), at(62))
 	for _, c := range []struct {
 		from, to        float64
 		killed, leaving bool
@@ -50,6 +51,7 @@ func TestHistory(t *testing.T) {
 		{23, 24, false, false, 0},
 		{31, 32, false, false, time.Second},
 		{32, 50, true, false, 2 * time.Second},
+		{61, 70, true, false, time.Second},
 	} {
 		assert.Equal(t, c.killed, h.WasKilled(at(c.from), at(c.to)), "%v", c)
 		assert.Equal(t, c.leaving, h.WasLeaving(at(c.from), at(c.to)), "%v", c)
@@ -117,6 +119,22 @@ func TestVerdicts(t *testing.T) {
 			assert.Equal(t, want, got, "%s, calm: %v", name, calm)
 			assert.Equal(t, want.Broken(), why != "", "%s: %q", name, why)
 		}
+	}
+}
+
+// Where all that is lost is known at once nobody has to wait for the deadline.
+func TestVerdictsOfSuddenLosses(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		status int
+		want   Verdict
+	}{{"GET", 502, Wrong}, {"GET", 503, Told}, {"GET", 504, Wrong}, {"POST", 502, Told}, {"POST", 504, Wrong}} {
+		l := Limits{Timeout: 5 * time.Second, Slack: time.Second, Sudden: true}
+		got, _ := l.judge(&Exchange{
+			Task: &trial.Task{Token: "x", Method: c.method, Last: trial.Sum}, Front: &Front{History: &History{}},
+			Began: at(0), Headed: at(1), Ended: at(1), Status: c.status,
+		})
+		assert.Equal(t, c.want, got, "%s %d", c.method, c.status)
 	}
 }
 

@@ -31,12 +31,13 @@ type conn struct {
 }
 
 func dial(ctx context.Context, f *Front) (*conn, error) {
+	opened := time.Now() // before, for a front that ends meanwhile
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	c, err := dialer.DialContext(ctx, "tcp", f.Address)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{front: f, opened: time.Now(), tcp: c.(*net.TCPConn), reader: bufio.NewReader(c)}, nil
+	return &conn{front: f, opened: opened, tcp: c.(*net.TCPConn), reader: bufio.NewReader(c)}, nil
 }
 
 // send writes requests at once.

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ type History struct {
 	killed  []span     // from the order to the end
 	leaving []span     // the same, of being asked to end
 	paused  []span
+	stalled []span // nobody on this machine got on
 }
 
 // span has a zero end while it goes on.
@@ -84,20 +86,61 @@ func touches(spans []span, from, to time.Time) bool {
 	})
 }
 
-// Standstill returns for how long the front was stopped in between.
+// Standstill returns for how long the front was stopped, or the machine stood
+// still, in between.
 func (h *History) Standstill(from, to time.Time) (sum time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.paused {
-		end := to
-		if s.ended() && s.to.Before(to) {
-			end = s.to
-		}
-		begin := s.from
-		if begin.Before(from) {
-			begin = from
-		}
-		sum += max(0, end.Sub(begin))
+		sum += s.within(from, to)
+	}
+	for _, s := range h.stalled {
+		sum += s.within(from, to)
 	}
 	return sum
+}
+
+// within returns how much of the span is in between.
+func (s span) within(from, to time.Time) time.Duration {
+	if s.ended() && s.to.Before(to) {
+		to = s.to
+	}
+	if s.from.After(from) {
+		from = s.from
+	}
+	return max(0, to.Sub(from))
+}
+
+// Stalled notes that this machine gave nobody time to get on.
+func (h *History) Stalled(from, to time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stalled = append(h.stalled, span{from, to})
+}
+
+const (
+	stallTick  = 20 * time.Millisecond
+	stallLeast = 200 * time.Millisecond // shorter ones are what a slack is for
+)
+
+// WatchMachine notes for all fronts when this process, and so most likely any,
+// gets no time to run, until ctx ends. It returns for how long that was in all.
+func WatchMachine(ctx context.Context, fronts []*Front) (sum time.Duration) {
+	ticker := time.NewTicker(stallTick)
+	defer ticker.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return sum
+		case <-ticker.C:
+		}
+		now := time.Now()
+		if gap := now.Sub(last); gap >= stallLeast {
+			sum += gap
+			for _, f := range fronts {
+				f.History.Stalled(last, now)
+			}
+		}
+		last = now
+	}
 }

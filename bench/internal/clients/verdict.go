@@ -62,6 +62,18 @@ type Limits struct {
 	Slack time.Duration
 	// Calm allows nothing but right answers.
 	Calm bool
+	// Sudden says that parts are lost in no way but by their ends, which the
+	// others hear of: then nobody waits for a deadline, and what may be repeated
+	// is.
+	Sudden bool
+}
+
+// mayTell reports whether the status may say what happened.
+func (l *Limits) mayTell(e *Exchange) bool {
+	if l.Sudden && (e.Status == http.StatusGatewayTimeout || e.Status == http.StatusBadGateway && !e.Task.Once()) {
+		return false
+	}
+	return slices.Contains(statuses, e.Status) && !l.Calm
 }
 
 // statuses are those that may say what happened when parts fail.
@@ -119,7 +131,7 @@ func (l *Limits) judgeAnswer(e *Exchange) (Verdict, string) {
 		want = e.Task.Fail
 	}
 	switch {
-	case e.Status != want && slices.Contains(statuses, e.Status) && !l.Calm:
+	case e.Status != want && l.mayTell(e):
 		return Told, ""
 	case e.Status != want:
 		return Wrong, fmt.Sprintf("status %d in place of %d: %q", e.Status, want, clip(e.Body))

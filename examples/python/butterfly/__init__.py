@@ -25,16 +25,20 @@ interpreter.ensure_zmq()
 
 from .command import main, worker
 from .job import Interrupted, Job
-from .result import Fail, Forward, Reply, Streamed, forward, reply, stream
+from .result import Fail, Forward, Reply, Result, Streamed, forward, reply, stream
+from .spool import Gone, Spooled
 from .text import Request
 
 __all__ = [
     "Fail",
     "Forward",
+    "Gone",
     "Interrupted",
     "Job",
     "Reply",
     "Request",
+    "Result",
+    "Spooled",
     "Streamed",
     "forward",
     "main",

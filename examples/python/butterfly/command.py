@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--downstream-proxy", action="append", help="[stage=]endpoint of a next stage's proxy; repeatable")
     add("--loopback", action="append", help="[front=]endpoint of a front's loopback; repeatable")
     add("--interrupt", action="append", help="interrupt endpoint of a front; repeatable")
+    add("--spool", action="append", help="directory in which a front puts large bodies; repeatable")
     add("--log-level", default=env("BUTTERFLY_LOG_LEVEL") or "info", help="debug, info, warn or error")
     return parser
 
@@ -93,6 +94,7 @@ def _endpoints(options: argparse.Namespace, name: str) -> Endpoints:
         _named(options.downstream_proxy, "BUTTERFLY_DOWNSTREAM_PROXY"),
         _named(options.loopback, "BUTTERFLY_LOOPBACK"),
         _listed(options.interrupt, "BUTTERFLY_INTERRUPT"),
+        _listed(options.spool, "BUTTERFLY_SPOOL"),
     )
     if not at.upstream:
         raise ValueError("--upstream-proxy is missing, and BUTTERFLY_UPSTREAM_PROXY too")

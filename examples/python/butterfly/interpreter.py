@@ -24,4 +24,4 @@ def ensure_zmq() -> None:
     if TRIED not in os.environ and os.path.isfile(program) and os.access(DEBIAN, os.X_OK):
         os.environ[TRIED] = sys.executable
         os.execv(DEBIAN, [DEBIAN, *sys.argv])
-    raise ImportError(f"{sys.executable} has no pyzmq: apt-get install python3-zmq, and run {DEBIAN} {program}")
+    raise ImportError(f"{sys.executable} has no pyzmq: apt-get install python3-zmq, and run the program with {DEBIAN}")

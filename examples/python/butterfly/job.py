@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Callable, Optional, Sequence
 
 from .result import Octets, octets
+from .spool import Body
 from .text import Request
 from .wire import HEAD, REQUEST_ID, Info
 
@@ -20,7 +21,9 @@ class Interrupted(Exception):
 class Job:
     """One job, valid until the worker's function returns."""
 
-    def __init__(self, frames: Sequence[bytes], info: Optional[Info] = None, stage: str = "") -> None:
+    def __init__(
+        self, frames: Sequence[bytes], info: Optional[Info] = None, stage: str = "", spool: Sequence[str] = ()
+    ) -> None:
         """Workers are given their jobs; make one to try a function by itself."""
         #: what the stage before sent; in the first stage the text of the request
         self.frames = list(frames)
@@ -28,6 +31,7 @@ class Job:
         #: the name of the stage that does the job
         self.stage = stage
         self._beat = b""
+        self.body = Body(spool, self.info.instance)
         #: whether the front has interrupted the job; the process sets it
         self.left: Callable[[], bool] = lambda: False
         #: whether the deadline does not hold any more: a stream has begun
@@ -36,7 +40,7 @@ class Job:
     @cached_property
     def request(self) -> Request:
         """The HTTP request. Raises Fail(400, …) if the first frame is none."""
-        return Request(self.frames[0])
+        return Request(self.frames[0], self.body)
 
     @property
     def id(self) -> str:

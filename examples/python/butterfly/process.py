@@ -26,7 +26,7 @@ class Process:
 
     def __init__(self, handler: Handler, at: Endpoints) -> None:
         """Raises ValueError for an endpoint that cannot be one."""
-        self.handler, self.stage = handler, at.stage
+        self.handler, self.stage, self.spool = handler, at.stage, at.spool
         self.stopping = False
         # One I/O thread, so that what is sent first leaves first.
         self.context = zmq.Context(1)
@@ -85,12 +85,13 @@ class Process:
             logging.error("job refused", extra={"err": e})
             self.link.finish(self.link.done, self.link.beat)
             return
-        job = Job(message[1:], info, self.stage)
+        job = Job(message[1:], info, self.stage, self.spool)
         job.beat, job.left = self.link.beat, lambda: self.interrupts.named(info.key)
         self.claims.job = info
         self.interrupts.hear()
         if not job.left():
-            self._do(job)
+            with job.body:
+                self._do(job)
         self.claims.job = None
         self.link.finish(info.key, job.beat)
 

@@ -9,7 +9,7 @@ import struct
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import zmq
 
@@ -38,6 +38,7 @@ class Endpoints:
     next: Dict[str, str]  # of other stages' proxies; a single one may be called ""
     fronts: Dict[str, str]  # loopbacks
     interrupts: List[str]
+    spool: Sequence[str] = ()  # directories of large bodies
 
 
 def connect(to: zmq.Socket, endpoint: str) -> None:

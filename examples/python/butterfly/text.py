@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import re
 from http.client import responses
-from typing import Dict, List
+from typing import BinaryIO, Dict, List, Optional
 from urllib.parse import parse_qs, unquote, unquote_to_bytes
 
 from .result import TOKEN, Fail, Reply
+from .spool import Body, Spooled
 from .wire import Info
+
+SPOOL = "X-Butterfly-Body"  # names the file of a body that has no bytes here
 
 
 class Request:
     """The HTTP request that a job of the first stage is."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, files: Optional[Body] = None) -> None:
         head, *rest = re.split(rb"\r?\n\r?\n", text, maxsplit=1)
         line, *fields = re.split(r"\r?\n", head.decode("latin-1"))
         words = line.split(" ")
@@ -25,7 +29,27 @@ class Request:
         self.headers = [
             (name, value.strip(" \t")) for name, colon, value in (f.partition(":") for f in fields) if colon
         ]
-        self.body = rest[0]
+        self._body, self._files = rest[0], files or Body((), 0)
+        length = self.header("Content-Length")
+        #: the size of a body that is in a file, None of any other
+        self.spooled = int(length) if not rest[0] and self.header(SPOOL) and re.fullmatch("[1-9][0-9]*", length) else None
+        self._file = self.header(SPOOL)
+        self.headers = [(name, value) for name, value in self.headers if name.lower() != SPOOL.lower()]
+
+    @property
+    def body(self) -> bytes:
+        """The body. Raises Spooled where it is in a file, since the front has found
+        it large (spool_above of the route)."""
+        if self.spooled is not None:
+            raise Spooled(f"the body, of {self.spooled} bytes, is in a file: read request.open()")
+        return self._body
+
+    def open(self) -> BinaryIO:
+        """Returns the body as a file, wherever it is, from its beginning. It is
+        closed when the job is done. Raises Gone if the request has ended."""
+        if self.spooled is None:
+            return io.BytesIO(self._body)
+        return self._files.open(self._file, self.spooled)
 
     def header(self, name: str, default: str = "") -> str:
         """Returns the first value of a header, whatever the case of its name."""
