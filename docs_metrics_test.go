@@ -27,7 +27,7 @@ front: {listen: "127.0.0.1:0"}
 routes: [{prefix: /, stage: parse}]
 stages:
   parse: {worker: primes.parse, next: [compute]}
-  compute: {command: [sleep, "60"]}
+  compute: {command: [sleep, "60"], proxies: 2}
 `
 
 // Every metric that is served is in the table of docs/operations.md with its
@@ -36,6 +36,9 @@ func TestOperationsNamesEveryMetric(t *testing.T) {
 	text := scrapeEverything(t)
 	served := metricRows(text)
 	require.Contains(t, served, "butterfly_stage_queued", text)
+	for _, of := range []string{`proxy="",stage="parse"`, `proxy="1",stage="compute"`, `proxy="2",stage="compute"`} {
+		assert.Contains(t, text, "butterfly_stage_queued{"+of+"} 0\n")
+	}
 
 	page := read(t, "docs/operations.md")
 	documented := make(map[string]string)

@@ -70,7 +70,7 @@ func TestProtocolShowsTheGoldenFrames(t *testing.T) {
 
 // The READMEs' first stages are programs among the examples.
 func TestReadmesShowTheExamples(t *testing.T) {
-	for _, page := range []string{"README.md", "examples/python/README.md"} {
+	for _, page := range []string{"README.md", "examples/python/README.md", "docs/deployment.md"} {
 		for file, code := range marked(t, page, "file") {
 			assert.Equal(t, read(t, file), code, file)
 		}

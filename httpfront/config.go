@@ -69,6 +69,12 @@ type Config struct {
 	// RequestIDFromAll takes ids from everybody: for clients that are all known.
 	RequestIDFromAll bool
 
+	// Compression compresses answers that do not come in parts; nil: none.
+	Compression *Compression
+	// CORS says which pages of other origins may read answers, errors included;
+	// nil: the front says nothing of it. A Route may have its own.
+	CORS *CORSPolicy
+
 	// LivePath answers 200 to GET and HEAD as long as the process serves
 	// (liveness); "" is no such path.
 	LivePath string
@@ -199,6 +205,8 @@ type Route struct {
 	// does. Requests that share the workers share a lane, but for those of
 	// different priorities.
 	Lane *Lane
+	// CORS is in place of Config.CORS; nil: that holds.
+	CORS *CORSPolicy
 	// Compat is what Config.Compat reports, for this request.
 	Compat bool
 	// MaxBody bounds the body (413); 0 is Config.MaxBody.
@@ -267,6 +275,10 @@ func (c *Config) Validate() error {
 	bad(c.Forwarded > ForwardedRFC7239, "Forwarded", "is no form")
 	bad(c.RequestIDHeader != "" && !IsRequestIDField(c.RequestIDHeader), "RequestIDHeader", "is no name of a field that may be replaced")
 	bad(c.RequestIDFromAll && c.RequestIDHeader == "", "RequestIDFromAll", "is nothing without RequestIDHeader")
+	if c.Compression != nil {
+		err := c.Compression.validate()
+		bad(err != nil, "Compression", fmt.Sprint(err))
+	}
 	if c.TLS != nil {
 		wrong := c.TLS.validate()
 		bad(wrong != "", "TLS", wrong)

@@ -80,6 +80,7 @@ var (
 	errTarget    = &StatusError{Status: fasthttp.StatusRequestURITooLong, Message: "the request target is too long"}
 	errHead      = &StatusError{Status: fasthttp.StatusRequestHeaderFieldsTooLarge, Message: "the request's header is too large"}
 	errBody      = &StatusError{Status: fasthttp.StatusRequestEntityTooLarge, Message: "the request's body is too large"}
+	errOrigin    = &StatusError{Status: fasthttp.StatusForbidden, Message: "pages of this origin may not ask here"}
 	errConns     = &StatusError{Status: fasthttp.StatusServiceUnavailable, Message: "too many connections"}
 	errClient    = &StatusError{Status: fasthttp.StatusTooManyRequests, Message: "too many connections from your address"}
 	errHealthUse = &StatusError{Status: fasthttp.StatusMethodNotAllowed, Message: "only GET and HEAD", Allow: "GET, HEAD"}

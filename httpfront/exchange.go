@@ -1,6 +1,7 @@
 package httpfront
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"runtime/debug"
@@ -26,10 +27,12 @@ type exchange struct {
 	key   wire.Key  // of the pending request, once there is one
 	to    *Served   // counts the answer; nil: nobody does
 
-	asker  netip.Addr // for whom the request is made; zero: the peer, or nobody knows
-	named  string     // its id, where ids are taken over or told; ""
-	client uint32     // by which the stages tell the client from others
-	lane   *Lane      // that it is in; nil: none
+	asker  netip.Addr  // for whom the request is made; zero: the peer, or nobody knows
+	cors   *CORSPolicy // nil: nothing is said of pages of other origins
+	asks   bool        // it is a preflight
+	named  string      // its id, where ids are taken over or told; ""
+	client uint32      // by which the stages tell the client from others
+	lane   *Lane       // that it is in; nil: none
 
 	parsed   bool            // the head is a good one
 	unread   bool            // nobody knows what follows on the connection
@@ -45,6 +48,7 @@ type exchange struct {
 // handle is fasthttp's handler.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
 	x := exchange{
+		cors:  f.cfg.CORS,
 		front: f, ctx: ctx, conn: ctx.Conn().(*conn), head: ctx.IsHead(), began: ctx.Time(),
 		to: f.cfg.Own, unread: true,
 	}
@@ -91,6 +95,11 @@ func (x *exchange) serve() error {
 	if x.health() {
 		return nil
 	}
+	if req.Method == "OPTIONS" {
+		if done, err := x.preflight(req); done {
+			return err
+		}
+	}
 	route, err := x.choose(req)
 	if err != nil {
 		return err
@@ -120,6 +129,7 @@ func (x *exchange) choose(req *httptext.Request) (Route, error) {
 	route, err := x.route(req)
 	if err == nil {
 		x.to = route.Served
+		x.cors = cmp.Or(route.CORS, x.cors)
 	}
 	if err == nil && route.Compat && req.Method == "PATCH" { // it aborts prime_server's workers
 		err = errMethod

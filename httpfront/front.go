@@ -34,6 +34,8 @@ type Front struct {
 	access *accessLog    // nil: off
 	certs  *certificates // nil: no TLS; read by Run
 
+	compression *compression // nil: none
+
 	conns     registry
 	receiving receiving
 	unsent    unsent
@@ -79,6 +81,9 @@ func New(cfg Config) (*Front, error) {
 			Dir: cfg.Spool.Dir, MaxBytes: cfg.Spool.MaxBytes, Instance: cfg.Table.Instance(),
 			Patience: cfg.BodyTimeout, Logger: cfg.Logger,
 		})
+	}
+	if cfg.Compression != nil {
+		f.compression = newCompression(*cfg.Compression)
 	}
 	f.server = f.newServer()
 	return f, nil

@@ -303,7 +303,7 @@ func TestSpooledBytesAreBounded(t *testing.T) {
 		c.send(text)
 		resp := c.read("POST")
 		require.Equal(t, 503, resp.StatusCode)
-		require.Contains(t, []string{"1", "2"}, resp.Header.Get("Retry-After"))
+		require.Contains(t, []string{"1", "2"}, resp.Header.Get("Retry-After")) // it is spread
 		require.Contains(t, resp.body, "no room for the body")
 		c.closed()
 	}

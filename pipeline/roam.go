@@ -163,8 +163,9 @@ func (l *link) rebalance() {
 	if l.pause > 0 {
 		return
 	}
-	if m, any := plan(all, l.calm, rand.Float64); any {
-		l.pause = m.pause
+	m, any := plan(all, l.calm, rand.Float64)
+	l.pause = m.pause
+	if any {
 		l.move(l.homes[m.from], l.homes[m.to], m.count, m.busy)
 	}
 }

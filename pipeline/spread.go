@@ -30,7 +30,7 @@ type move struct {
 
 // Pauses, in ticks of 50 ms.
 const (
-	pauseIdle  = 2  // after idle slots went where jobs wait
+	pauseIdle  = 3  // after idle slots went where jobs wait
 	pauseBusy  = 10 // after busy ones did
 	pauseEven  = 20 // after slots were spread evenly
 	calmBefore = 40 // for how long nobody has to starve before slots are
@@ -65,7 +65,7 @@ func plan(all []view, calm int, random func() float64) (m move, any bool) {
 	}
 	m.count = share(&all[m.from], m.count, random) - all[m.to].coming
 	if m.count = min(m.count, all[m.from].own); m.count <= 0 {
-		return move{}, false
+		return move{pause: m.pause}, false // it is others' turn: the lot is drawn once
 	}
 	return m, true
 }

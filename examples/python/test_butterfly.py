@@ -15,6 +15,7 @@ import echo_worker
 import primes_worker
 from butterfly import Fail, Forward, Job, Reply, Request, forward, reply
 from butterfly.command import _endpoints, _parser, quoted
+from butterfly.links import where
 from butterfly.sockets import Endpoints, new_instance
 from butterfly.text import plain_target, render
 from butterfly.wire import (
@@ -22,6 +23,7 @@ from butterfly.wire import (
     STREAM,
     STREAM_END,
     Info,
+    Status,
     beat_frame,
     claim_frame,
     credit_prefix,
@@ -331,6 +333,36 @@ class Jobs(unittest.TestCase):
                 primes_worker.parse(ask("POST / HTTP/1.1\r\n\r\n" + text))
 
 
+class SeveralProxies(unittest.TestCase):
+    def test_status(self) -> None:
+        self.assertEqual(Status.parse(golden("status")), Status(False, 8, 5, 1))
+        self.assertEqual(Status.parse(golden("status-draining")), Status(True, 8, 5, 1))
+        for frame in (b"", golden("status")[:23], golden("beat"), b"BFLS\x02" + golden("status")[5:]):
+            self.assertIsNone(Status.parse(frame))
+        self.assertEqual(beat_frame(0x99AABBCCDDEEFF00, (0, 0, 0), 5), golden("beat-tell"))
+
+    def test_where_processes_go(self) -> None:
+        def at(slots: int, idle: int, queued: int, draining: bool = False) -> Status:
+            return Status(draining, slots, idle, queued)
+
+        for what, home, other, calm, share in (
+            ("nothing to do", at(4, 4, 0), at(4, 4, 0), True, None),
+            ("nothing is known of the other", at(4, 4, 0), None, True, None),
+            ("jobs wait there, slots are idle here", at(4, 3, 0), at(4, 0, 2), False, 1 / 4),
+            ("the only one goes", at(1, 1, 0), at(0, 0, 5), False, 1.0),
+            ("jobs and no slot at all", at(4, 0, 9), at(0, 0, 1), False, 1 / 4),
+            ("jobs wait here, too", at(4, 0, 9), at(4, 0, 9), False, None),
+            ("one that has just come under load", at(8, 0, 99), at(0, 0, 0), False, 2 / 8),
+            ("evenly, in calm", at(8, 8, 0), at(2, 2, 0), True, 3 / 8),
+            ("and only then", at(8, 8, 0), at(2, 2, 0), False, None),
+            ("one that drains is left", at(4, 4, 0, True), at(4, 4, 0), False, 1.0),
+            ("but not with jobs", at(4, 0, 1, True), at(4, 0, 0), False, None),
+            ("and gets help", at(4, 4, 0), at(0, 0, 2, True), False, 1 / 4),
+        ):
+            with self.subTest(what):
+                self.assertEqual(where([home, other], 0, calm), None if share is None else (1, share))
+
+
 class CommandLine(unittest.TestCase):
     def endpoints(self, *args: str) -> Endpoints:
         return _endpoints(_parser().parse_args(args), "w")
@@ -340,8 +372,25 @@ class CommandLine(unittest.TestCase):
             "--upstream-proxy", "ipc://u", "--interrupt", "ipc://i", "--interrupt", "ipc://j",
             "--loopback", "a=ipc://x=1", "--loopback", "ipc://y=2", "--downstream-proxy", "ipc://n",
         )  # fmt: skip
-        self.assertEqual((at.stage, at.upstream, at.interrupts), ("w", "ipc://u", ["ipc://i", "ipc://j"]))
-        self.assertEqual((at.fronts, at.next), ({"a": "ipc://x=1", "": "ipc://y=2"}, {"": "ipc://n"}))
+        self.assertEqual((at.stage, at.upstream, at.interrupts), ("w", ["ipc://u"], ["ipc://i", "ipc://j"]))
+        self.assertEqual((at.fronts, at.next), ({"a": "ipc://x=1", "": "ipc://y=2"}, {"": ["ipc://n"]}))
+
+    def test_several_proxies(self) -> None:
+        at = self.endpoints(
+            "--upstream-proxy", "ipc://u,ipc://v", "--upstream-proxy", "ipc://w", "--interrupt", "ipc://i",
+            "--loopback", "ipc://l", "--downstream-proxy", "a=ipc://x,ipc://y", "--downstream-proxy", "a=ipc://z",
+        )  # fmt: skip
+        self.assertEqual(at.upstream, ["ipc://u", "ipc://v", "ipc://w"])
+        self.assertEqual(at.next, {"a": ["ipc://x", "ipc://y", "ipc://z"]})
+        told = {
+            "BUTTERFLY_UPSTREAM_PROXY": "ipc://u,ipc://v",
+            "BUTTERFLY_DOWNSTREAM_PROXY": "a=ipc://x,a=ipc://y,b=ipc://z",
+            "BUTTERFLY_LOOPBACK": "ipc://l", "BUTTERFLY_INTERRUPT": "ipc://i",
+        }  # fmt: skip
+        with patch.dict(os.environ, told):
+            at = self.endpoints()
+        self.assertEqual(at.upstream, ["ipc://u", "ipc://v"])
+        self.assertEqual(at.next, {"a": ["ipc://x", "ipc://y"], "b": ["ipc://z"]})
 
     def test_problems(self) -> None:
         ends = ["--upstream-proxy", "ipc://u", "--loopback", "ipc://l", "--interrupt", "ipc://i"]

@@ -123,16 +123,16 @@ func TestMetricsOfProcesses(t *testing.T) {
 	})
 	assert.Positive(t, f.measures()[`butterfly_front_request_duration_seconds_sum{code="2xx",`+of+`}`])
 	p.has(measures{
-		`butterfly_stage_queued{stage="echo"}`:                              0,
-		`butterfly_stage_jobs_total{stage="echo"}`:                          requests,
-		`butterfly_stage_jobs_done_total{stage="echo"}`:                     requests,
-		`butterfly_stage_queue_wait_seconds_count{stage="echo"}`:            requests,
-		`butterfly_stage_workers{stage="echo"}`:                             1,
-		`butterfly_stage_slots{stage="echo"}`:                               2,
-		`butterfly_stage_slots_idle{stage="echo"}`:                          2,
-		`butterfly_transport_peers{part="proxy:echo",socket="downstream"}`:  1,
-		`butterfly_transport_peers{part="proxy:echo",socket="upstream"}`:    1,
-		`butterfly_stage_jobs_refused_total{reason="expired",stage="echo"}`: 0,
+		`butterfly_stage_queued{proxy="",stage="echo"}`:                              0,
+		`butterfly_stage_jobs_total{proxy="",stage="echo"}`:                          requests,
+		`butterfly_stage_jobs_done_total{proxy="",stage="echo"}`:                     requests,
+		`butterfly_stage_queue_wait_seconds_count{proxy="",stage="echo"}`:            requests,
+		`butterfly_stage_workers{proxy="",stage="echo"}`:                             1,
+		`butterfly_stage_slots{proxy="",stage="echo"}`:                               2,
+		`butterfly_stage_slots_idle{proxy="",stage="echo"}`:                          2,
+		`butterfly_transport_peers{part="proxy:echo",socket="downstream"}`:           1,
+		`butterfly_transport_peers{part="proxy:echo",socket="upstream"}`:             1,
+		`butterfly_stage_jobs_refused_total{proxy="",reason="expired",stage="echo"}`: 0,
 	})
 	w.has(measures{
 		`butterfly_worker_slots{stage="echo"}`:                               2,
@@ -164,12 +164,12 @@ func TestMetricsInTrouble(t *testing.T) {
 		links = append(links, l)
 	}
 	p.has(measures{
-		`butterfly_stage_queued{stage="echo"}`:     3,
-		`butterfly_stage_slots_busy{stage="echo"}`: 2,
-		`butterfly_stage_slots_idle{stage="echo"}`: 0,
+		`butterfly_stage_queued{proxy="",stage="echo"}`:     3,
+		`butterfly_stage_slots_busy{proxy="",stage="echo"}`: 2,
+		`butterfly_stage_slots_idle{proxy="",stage="echo"}`: 0,
 	})
 	f.has(measures{`butterfly_front_pending{front="front"}`: 5})
-	assert.Positive(t, p.measures()[`butterfly_stage_queued_bytes{stage="echo"}`])
+	assert.Positive(t, p.measures()[`butterfly_stage_queued_bytes{proxy="",stage="echo"}`])
 	assert.Positive(t, f.measures()[`butterfly_front_pending_bytes{front="front"}`])
 
 	f.signal(syscall.SIGTERM)
@@ -185,11 +185,11 @@ func TestMetricsInTrouble(t *testing.T) {
 	}
 	assert.Equal(t, map[int]int{200: 3, 502: 2}, statuses)
 	p.has(measures{
-		`butterfly_stage_queued{stage="echo"}`:                                  0,
-		`butterfly_stage_jobs_refused_total{reason="worker_lost",stage="echo"}`: 2,
-		`butterfly_stage_jobs_done_total{stage="echo"}`:                         3,
-		`butterfly_stage_queue_wait_seconds_count{stage="echo"}`:                5,
-		`butterfly_stage_queue_wait_seconds_bucket{stage="echo",le="0.0001"}`:   2, // those that found a slot
+		`butterfly_stage_queued{proxy="",stage="echo"}`:                                  0,
+		`butterfly_stage_jobs_refused_total{proxy="",reason="worker_lost",stage="echo"}`: 2,
+		`butterfly_stage_jobs_done_total{proxy="",stage="echo"}`:                         3,
+		`butterfly_stage_queue_wait_seconds_count{proxy="",stage="echo"}`:                5,
+		`butterfly_stage_queue_wait_seconds_bucket{proxy="",stage="echo",le="0.0001"}`:   2, // those that found a slot
 	})
 	url := f.metrics()
 	assert.Zero(t, f.endsWithin(drainLimit))
@@ -231,7 +231,7 @@ func TestMetricsOfAGraph(t *testing.T) {
 		kind, stage, _ := strings.Cut(role, ":")
 		has := map[string]string{
 			"front":   `butterfly_front_ready{front="front"}`,
-			"proxy":   `butterfly_stage_queued{stage="` + stage + `"}`,
+			"proxy":   `butterfly_stage_queued{proxy="",stage="` + stage + `"}`,
 			"workers": `butterfly_worker_slots{stage="` + stage + `"}`,
 		}
 		for other, name := range has {
@@ -249,7 +249,7 @@ func TestMetricsOfAGraph(t *testing.T) {
 	wants(t, f.addr, isPrime("7"), 200, "7")
 	whole.has(measures{
 		`butterfly_front_requests_total{code="2xx",front="front",stage="parse"}`: 1,
-		`butterfly_stage_jobs_total{stage="parse"}`:                              1,
+		`butterfly_stage_jobs_total{proxy="",stage="parse"}`:                     1,
 		`butterfly_worker_jobs_total{stage="slice"}`:                             1,
 		`butterfly_front_requests_total{code="2xx",front="front",stage="echo"}`:  0,
 	})

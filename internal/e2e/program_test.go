@@ -46,7 +46,9 @@ func (r *rig) environment(s stage) []string {
 		loopbacks, interrupts = append(loopbacks, named), append(interrupts, r.interrupt(f))
 	}
 	if s.next != "" {
-		next = []string{s.next + "=" + r.up(stage{name: s.next})}
+		for endpoint := range strings.SplitSeq(r.up(stage{name: s.next}), ",") {
+			next = append(next, s.next+"="+endpoint)
+		}
 	}
 	return []string{
 		"PYTHONPATH=" + modules,

@@ -150,18 +150,72 @@ func TestProxiesAreRestartedOneByOneUnderLoad(t *testing.T) {
 
 // Processes of one slot each do not all choose the same proxy, nor move together.
 func TestProcessesOfOneSlotSpread(t *testing.T) {
-	t.Parallel()
-	r := newTwice(t, "ipc", echo)
-	first := r.one(echo, 1)
-	r.one(echo, 2)
-	for range 8 {
-		r.worker(ours, echo, 1)
+	for _, k := range []kind{ours, python} {
+		t.Run(string(k), func(t *testing.T) {
+			t.Parallel()
+			r := newTwice(t, "ipc", echo)
+			first := r.one(echo, 1)
+			r.one(echo, 2)
+			var workers []*process
+			for range 6 {
+				workers = append(workers, r.worker(k, echo, 1))
+			}
+			r.settles(echo, 2, 6)
+			first.signal(syscall.SIGKILL)
+			eventually(t, "all at the other", func() bool { return r.slots(echo, 2) == 6 })
+			r.one(echo, 1)
+			r.settles(echo, 2, 6)
+			for _, w := range workers[1:] {
+				w.terminate(patience)
+			}
+			// The last one goes where the jobs are, to either.
+			for number := 1; number <= 2; number++ {
+				f := r.single(number)
+				for n := range 3 {
+					wants(t, f.addr, post(fmt.Sprint("job", n)), 200, fmt.Sprint("job", n))
+				}
+				f.kill() // the next one binds its sockets
+			}
+			workers[0].terminate(patience)
+		})
 	}
-	r.settles(echo, 3, 8)
-	first.signal(syscall.SIGKILL)
-	eventually(t, "all at the other", func() bool { return r.slots(echo, 2) == 8 })
-	r.one(echo, 1)
-	r.settles(echo, 3, 8)
+}
+
+// single starts a front that knows one of the proxies only.
+func (r *twice) single(number int) *front {
+	r.t.Helper()
+	p := r.run("front", "front", "--listen", "127.0.0.1:0", "--proxy", r.upOf(echo, number), "--loopback", r.loopback(""), "--interrupt", r.interrupt(""))
+	f := &front{p, strings.TrimPrefix(p.field("msg=serving", "url"), "http://")}
+	ready(r.t, f)
+	return f
+}
+
+// Workers in Python go on at the other proxy, and forward to whichever is there.
+func TestPythonWorkersWithSeveralProxies(t *testing.T) {
+	t.Parallel()
+	r := newTwice(t, "ipc", twoSteps...)
+	proxies := make(map[string]*process)
+	for _, s := range twoSteps {
+		for number := 1; number <= 2; number++ {
+			proxies[fmt.Sprint(s.name, number)] = r.one(s, number)
+		}
+		for range 4 {
+			r.worker(python, s, 1)
+		}
+	}
+	f := r.front(ours, twoSteps, "--timeout", "20s")
+	ready(t, f)
+	load := besiege(f.addr, "GET", 4)
+	for _, s := range twoSteps {
+		load.more(t, 10)
+		victim := proxies[s.name+"1"]
+		victim.kill()
+		load.more(t, 10)
+		r.one(s, 1)
+		r.settles(s, 1, 4)
+		load.more(t, 10)
+	}
+	assert.Equal(t, []int{200}, keysOf(load.end(t)))
 }
 
 func keysOf(statuses map[int]int) (all []int) {

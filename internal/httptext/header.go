@@ -78,6 +78,9 @@ func (h *Header) Del(name string) {
 	*h = kept
 }
 
+// Check returns a *FieldError for the first field that cannot travel.
+func (h Header) Check() error { return h.check() }
+
 // check finds the first field that cannot travel.
 func (h Header) check() error {
 	for i := range h {

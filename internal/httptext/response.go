@@ -152,6 +152,12 @@ func (r *Response) announced(head bool) int {
 	return len(r.Body)
 }
 
+// Announced returns the Content-Length of the answer to a HEAD.
+func (r *Response) Announced() int { return r.announced(true) }
+
+// Unsize makes r the answer to a HEAD that does not say how long the body is.
+func (r *Response) Unsize() { r.Body, r.unsized = nil, true }
+
 // bodiless reports whether the status has neither body nor length (RFC 9110,
 // section 6.4.1).
 func bodiless(status int) bool {

@@ -23,7 +23,8 @@ import (
 
 func TestMain(m *testing.M) {
 	// fasthttp keeps the time of its Date header in a goroutine for ever.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp/stackless.funcWorker"))
 }
 
 // upper is a pipeline of two stages: the second answers in capitals what the

@@ -100,3 +100,31 @@ func TestTrustedProxiesInTheGraph(t *testing.T) {
 		require.NoError(t, l.Shutdown(t.Context()))
 	}
 }
+
+// What a graph says of pages of other origins and of compression reaches the
+// front, and its routes.
+func TestCORSAndCompressionInTheGraph(t *testing.T) {
+	l, err := localFront(t, "  compress: {min_size: 10, types: [text/*]}\n  cors: {origins: [\"https://a.example\"], max_age: 1h}\n")
+	require.NoError(t, err)
+	start(t, l)
+	await(t, l.Ready()[0])
+	ask := func(method string, fields ...string) *http.Response {
+		request, err := http.NewRequest(method, "http://"+l.Addrs()[0].String()+"/"+strings.Repeat("abc", 100), nil)
+		require.NoError(t, err)
+		request.Header.Set("Origin", "https://a.example")
+		request.Header.Set("Accept-Encoding", "gzip")
+		for i := 0; i < len(fields); i += 2 {
+			request.Header.Set(fields[i], fields[i+1])
+		}
+		r, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+		require.NoError(t, err)
+		require.NoError(t, r.Body.Close())
+		assert.Equal(t, "https://a.example", r.Header.Get("Access-Control-Allow-Origin"))
+		return r
+	}
+	assert.Equal(t, "gzip", ask("GET").Header.Get("Content-Encoding"))
+	preflight := ask("OPTIONS", "Access-Control-Request-Method", "PUT")
+	assert.Equal(t, http.StatusNoContent, preflight.StatusCode)
+	assert.Equal(t, "3600", preflight.Header.Get("Access-Control-Max-Age"))
+	require.NoError(t, l.Shutdown(t.Context()))
+}

@@ -122,7 +122,7 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 			return nil, err
 		}
 		s.all = append(s.all, &localStage{c.Name, queue, pool})
-		if err := errors.Join(cfg.Metrics.stage(c.Name, queue.Stats), cfg.Metrics.handling(c.Name, pool)); err != nil {
+		if err := errors.Join(cfg.Metrics.stage(c.Name, 0, queue.Stats), cfg.Metrics.handling(c.Name, pool)); err != nil {
 			return nil, err
 		}
 		for _, t := range cfg.Tables {

@@ -138,7 +138,7 @@ func TestMetricsShowWhatIsRefused(t *testing.T) {
 		`butterfly_front_refused_total{front="front",reason="max_pending"} 1`,
 		`butterfly_front_refused_total{front="front",reason="max_pending_bytes"} 0`,
 		`butterfly_front_pending{front="front"} 1`,
-		`butterfly_stage_slots_busy{stage="slow"} 1`,
+		`butterfly_stage_slots_busy{proxy="",stage="slow"} 1`,
 		`butterfly_worker_jobs_total{stage="slow"} 0`,
 	)
 	close(release)

@@ -1,14 +1,21 @@
 package cluster
 
 import (
+	"strconv"
+
 	"github.com/butterfly-zmq/butterfly/internal/metrics"
 	"github.com/butterfly-zmq/butterfly/internal/stats"
 	"github.com/butterfly-zmq/butterfly/proxy"
 )
 
-// stage has m serve what the queue of a stage measures.
-func (m *Metrics) stage(name string, read func() proxy.Stats) error {
-	return add(m, metrics.Labels{"stage": name}, stageMetrics(), read)
+// stage has m serve what the queue of a stage measures. number is that of one of
+// several proxies, else 0.
+func (m *Metrics) stage(name string, number int, read func() proxy.Stats) error {
+	labels := metrics.Labels{"stage": name, "proxy": ""}
+	if number > 0 {
+		labels["proxy"] = strconv.Itoa(number)
+	}
+	return add(m, labels, stageMetrics(), read)
 }
 
 func stageMetrics() []metrics.Metric[proxy.Stats] {

@@ -182,10 +182,10 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if p.hears, err = loopback.NewSubscriber(cfg.Interrupts, o, p.proxy, claims); err != nil {
 		return nil, err
 	}
-	return p, p.measure(cfg.label(), cfg.Metrics)
+	return p, p.measure(&cfg)
 }
 
-// label names the proxy in metrics.
+// label names the proxy among the parts that have connections.
 func (c *ProxyConfig) label() string {
 	if c.Number == 0 {
 		return c.Stage
@@ -193,12 +193,12 @@ func (c *ProxyConfig) label() string {
 	return c.Stage + "/" + strconv.Itoa(c.Number)
 }
 
-// measure has m serve what the proxy measures, and its connections.
-func (p *Proxy) measure(stage string, m *Metrics) error {
-	if err := m.stage(stage, p.proxy.Stats); err != nil {
+// measure has the metrics serve what the proxy measures, and its connections.
+func (p *Proxy) measure(cfg *ProxyConfig) error {
+	if err := cfg.Metrics.stage(cfg.Stage, cfg.Number, p.proxy.Stats); err != nil {
 		return err
 	}
-	return m.sockets("proxy:"+stage, func() []socketReading {
+	return cfg.Metrics.sockets("proxy:"+cfg.label(), func() []socketReading {
 		up, down := p.proxy.Sockets()
 		return []socketReading{
 			{"upstream", up}, {"downstream", down}, {"loopback", p.back.Sockets()}, {"interrupt", p.hears.Sockets()},

@@ -37,6 +37,7 @@ func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 	for i := range g.Routes {
 		route := &g.Routes[i]
 		to := stage(route.Stage)
+		cors, _ := corsPolicy(&route.CORS) // Service.http has refused bad ones
 		r.routes = append(r.routes, routed{
 			route: httpfront.Route{
 				Stage:    to.stage,
@@ -45,7 +46,7 @@ func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 				Priority: g.Class(route.Priority),
 
 				MaxBody: int64(route.MaxBody), SpoolAbove: int64(route.SpoolAbove), BodyTimeout: route.BodyTimeout,
-				Served: to.served,
+				Served: to.served, CORS: cors,
 
 				ClientHeader: route.ClientHeader,
 				Lane:         laneOf(g, route, stage, lanes),

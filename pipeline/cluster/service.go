@@ -224,7 +224,9 @@ func (s *Service) http(f *graph.Front) (httpfront.Config, error) {
 		DrainDelay:         f.DrainDelay,
 		ClientHeader:       f.ClientHeader,
 	}
-	edge(&c, f)
+	if err := edge(&c, f, s.graph.Routes); err != nil {
+		return c, err
+	}
 	if drain := cmp.Or(f.DrainTimeout, defaultDrain); f.DrainDelay >= drain*3/4 {
 		return c, fmt.Errorf("cluster: drain_delay of front %q, %v, leaves no time to finish: want less than three quarters of drain_timeout, which is %v", f.Name, f.DrainDelay, drain)
 	}

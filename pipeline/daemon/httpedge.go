@@ -14,6 +14,7 @@ type edgeFlags struct {
 	trusted                      networks
 	forwarded                    string
 	requestIDHeader, requestFrom string
+	compress                     bool
 }
 
 func (f *edgeFlags) add(flags *pflag.FlagSet) {
@@ -22,6 +23,7 @@ func (f *edgeFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.trusted, "trusted-proxy", "address or network of proxies that are believed when they say for whom they ask; repeatable")
 	flags.StringVar(&f.forwarded, "forwarded", "", "how they say it, and how workers are told: `x-forwarded`, rfc7239 or none; empty: x-forwarded with --trusted-proxy, else none")
 	flags.StringVar(&f.requestIDHeader, "request-id-header", "", "header `field` with the ids of requests, for workers and clients too; empty: none")
+	flags.BoolVar(&f.compress, "compress", false, "compress answers of a KiB or more for clients that take zstd, br or gzip")
 	flags.StringVar(&f.requestFrom, "request-id-from", f.requestFrom, "whose ids are taken over: `trusted_proxies` or everyone")
 }
 
@@ -45,6 +47,9 @@ func (f *edgeFlags) config() (c httpfront.Config, err error) {
 		return c, usagef("--request-id-from is nothing without --request-id-header")
 	case f.requestIDHeader != "" && !httpfront.IsRequestIDField(f.requestIDHeader):
 		return c, usagef("--request-id-header %q is no field that may be replaced: X-Request-Id is usual", f.requestIDHeader)
+	}
+	if f.compress {
+		c.Compression = &httpfront.Compression{}
 	}
 	c.TrustedProxies = httpfront.TrustedProxies(f.trusted)
 	c.RequestIDHeader, c.RequestIDFromAll = f.requestIDHeader, f.requestFrom == fromEveryone

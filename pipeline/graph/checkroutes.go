@@ -10,6 +10,7 @@ import (
 func (c *checker) checkRoutes() {
 	for i := range c.g.Routes {
 		r := &c.g.Routes[i]
+		c.checkCORS(&r.origin, r.Position, &r.CORS)
 		add := func(rest, message, hint string) { c.add(r.below(r.Position, rest, message, hint)) }
 		switch {
 		case r.has(".path") && r.has(".prefix"):

@@ -39,6 +39,10 @@ func edgeKeys() []key[Front] {
 			"header field with the id of a request, taken from trusted_proxies, told to workers and clients; absent: none"),
 		field("request_id_from", oneOf(RequestIDFromTrusted, RequestIDFromEveryone), func(f *Front) *RequestIDFrom { return &f.RequestIDFrom }, string(RequestIDFromTrusted),
 			"whose ids are taken over: those of trusted_proxies, or of everyone"),
+		field("cors", mappingOf("cors", corsKeys), func(f *Front) *CORS { return &f.CORS }, "",
+			"which pages of other origins may read answers; absent: nothing is said of it"),
+		field("compress", compressing(), func(f *Front) *Compress { return &f.Compress }, "",
+			"which answers are compressed for clients that take it; absent: none"),
 	}
 }
 
@@ -94,6 +98,7 @@ func replacedField() kind[string] {
 
 // checkEdge compares what a front says of whom it speaks to.
 func (c *checker) checkEdge(f *Front) {
+	c.checkCORS(&f.origin, f.Position, &f.CORS)
 	switch {
 	case f.RequestIDFrom != "" && f.RequestIDHeader == "" && !f.flawed:
 		c.add(f.below(f.Position, ".request_id_from", "there is no request_id_header to take ids from", ""))
@@ -107,6 +112,8 @@ func (m mapping) edge(f *Front) {
 	m.text("forwarded", string(f.Forwarded))
 	m.text("request_id_header", f.RequestIDHeader)
 	m.text("request_id_from", string(f.RequestIDFrom))
+	m.cors(&f.CORS)
+	m.compress(&f.Compress)
 }
 
 func (m mapping) prefixes(key string, all []netip.Prefix) {

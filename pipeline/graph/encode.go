@@ -146,6 +146,7 @@ func (e *encoder) routes(file mapping, routes []Route) {
 		m.duration("timeout", r.Timeout)
 		m.text("priority", r.Priority)
 		m.text("repeat", string(r.Repeat))
+		m.cors(&r.CORS)
 		m.size("max_body", r.MaxBody)
 		m.duration("body_timeout", r.BodyTimeout)
 		m.size("spool_above", r.SpoolAbove)

@@ -17,13 +17,15 @@ import (
 // full is a graph that says something in every field, dollar signs and other
 // marks of YAML included.
 func full() *graph.Graph {
+	cors := graph.CORS{Origins: []string{"null", "https://*.a"}, Methods: []string{"GET"}, Headers: []string{"*"}, Expose: []string{"1"}, Credentials: true, MaxAge: time.Minute}
 	return &graph.Graph{
 		Fronts: []graph.Front{{
 			Name: "east", Listen: ":8002",
 			TLS: graph.FrontTLS{Certificate: graph.Certificate{Cert: "a.pem", Key: "a$.key"}, SNI: []graph.Certificate{{Cert: "b", Key: "b"}},
 				ClientCA: "1", ClientAuth: graph.ClientAuthOptional, MinVersion: graph.TLS13},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Forwarded: graph.ForwardedRFC7239,
-			RequestIDHeader: "X-Trace", RequestIDFrom: graph.RequestIDFromEveryone,
+			RequestIDHeader: "X-Trace", RequestIDFrom: graph.RequestIDFromEveryone, CORS: cors,
+			Compress:  graph.Compress{Encodings: []graph.Encoding{graph.Gzip, graph.Zstd}, MinSize: 300, Types: []string{"text/*"}},
 			Loopback:  graph.Endpoint{Bind: "tcp://*:7101", Connect: "tcp://east:7101"},
 			Interrupt: graph.Endpoint{Bind: "ipc:///run/x/${int}", Connect: "ipc:///run/x/${int}"},
 			Timeout:   graph.Never, HeaderTimeout: 1500 * time.Millisecond, BodyTimeout: time.Hour, IdleTimeout: time.Nanosecond,
@@ -35,7 +37,7 @@ func full() *graph.Graph {
 		}},
 		Routes: []graph.Route{
 			{Path: "/a", Host: "*.example.com", Methods: []string{"GET", "POST"}, Header: map[string]string{"X-$": "a$b", "Null": "null", "N": "1"},
-				Stage: "123", Timeout: graph.Never, Priority: "null", Repeat: graph.RepeatNever, ClientHeader: "X-Key",
+				Stage: "123", Timeout: graph.Never, Priority: "null", CORS: cors, Repeat: graph.RepeatNever, ClientHeader: "X-Key",
 				MaxBody: 1 << 30, SpoolAbove: 1 << 20, BodyTimeout: time.Minute},
 			{Path: "/old", Stage: "1_0"},
 			{Prefix: "/", Stage: "123"},

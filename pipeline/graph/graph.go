@@ -55,6 +55,10 @@ type Front struct {
 	// RequestIDFrom; "" is none.
 	RequestIDHeader string
 	RequestIDFrom   RequestIDFrom
+	// CORS is for requests of routes without one of their own.
+	CORS CORS
+	// Compress is how answers are compressed.
+	Compress Compress
 	// Loopback is where answers come in, Interrupt where workers and proxies
 	// hear of clients that left.
 	Loopback, Interrupt Endpoint
@@ -136,6 +140,9 @@ type Route struct {
 	// ClientHeader names the header field by which clients are told apart; "" is
 	// the front's.
 	ClientHeader string
+
+	// CORS is in place of the fronts'.
+	CORS CORS
 
 	Position Position
 	origin

@@ -107,6 +107,8 @@ func routeKeys() []key[Route] {
 			"how long the answer may take (504), or never; absent: the front's"),
 		field("priority", name(maxName), func(r *Route) *string { return &r.Priority }, "",
 			"class of the jobs, like batch"),
+		field("cors", mappingOf("cors", corsKeys), func(r *Route) *CORS { return &r.CORS }, "",
+			"which pages of other origins may read answers; absent: as the front's says"),
 		field("repeat", oneOf(RepeatSafe, RepeatAlways, RepeatNever), func(r *Route) *Repeat { return &r.Repeat }, string(RepeatSafe),
 			"which jobs may run twice after a loss: those of safe methods, always, never"),
 		field("max_body", sizes[Size](1, math.MaxInt64), func(r *Route) *Size { return &r.MaxBody }, "",

@@ -25,6 +25,8 @@ func Schema() []byte {
 			"tls":         object(tlsKeys()).with(schema{"dependencies": schema{"client_auth": requires("client_ca")}}),
 			"spool":       object(spoolKeys()),
 			"certificate": object(certificateKeys()),
+			"cors":        object(corsKeys()),
+			"compress":    object(compressKeys()),
 			"endpoint":    object(endpointKeys()),
 			"route":       object(routeKeys()).with(routeRules()),
 			"stage":       object(stageKeys()).with(stageRules()),

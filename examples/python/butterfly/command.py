@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from datetime import datetime
-from typing import Callable, Dict, List, NoReturn, Optional, Sequence, TypeVar, Union, overload
+from typing import Callable, Dict, Iterable, List, NoReturn, Optional, Sequence, TypeVar, Union, overload
 
 from .process import Handler, Process
 from .sockets import Endpoints
@@ -59,7 +59,7 @@ def main(args: Optional[Sequence[str]] = None) -> NoReturn:
         parser.error(str(e))
     faulthandler.enable()  # at SIGABRT a process that hangs says where
     process.listen()
-    logging.info("working", extra={"worker": name, "upstream_proxy": at.upstream})
+    logging.info("working", extra={"worker": name, "upstream_proxy": ",".join(at.upstream)})
     process.run()
     sys.exit(0)
 
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("worker", nargs="?", help="one of: " + ", ".join(_workers))
     add("--stage", default=env("BUTTERFLY_STAGE", ""), help="name of the stage")
-    add("--upstream-proxy", default=env("BUTTERFLY_UPSTREAM_PROXY", ""), help="endpoint of the stage's own proxy")
+    add("--upstream-proxy", action="append", help="endpoint of the stage's own proxy; of several repeatable")
     add("--downstream-proxy", action="append", help="[stage=]endpoint of a next stage's proxy; repeatable")
     add("--loopback", action="append", help="[front=]endpoint of a front's loopback; repeatable")
     add("--interrupt", action="append", help="interrupt endpoint of a front; repeatable")
@@ -90,8 +90,8 @@ def _chosen(options: argparse.Namespace) -> str:
 def _endpoints(options: argparse.Namespace, name: str) -> Endpoints:
     at = Endpoints(
         options.stage or name,
-        options.upstream_proxy,
-        _named(options.downstream_proxy, "BUTTERFLY_DOWNSTREAM_PROXY"),
+        _split(_listed(options.upstream_proxy, "BUTTERFLY_UPSTREAM_PROXY")),
+        _stages(options.downstream_proxy, "BUTTERFLY_DOWNSTREAM_PROXY"),
         _named(options.loopback, "BUTTERFLY_LOOPBACK"),
         _listed(options.interrupt, "BUTTERFLY_INTERRUPT"),
         _listed(options.spool, "BUTTERFLY_SPOOL"),
@@ -109,6 +109,23 @@ def _listed(flags: Optional[List[str]], variable: str) -> List[str]:
     """Returns what the flags say, else the parts of an environment variable."""
     parts = os.environ.get(variable, "").split(",") if flags is None else flags
     return [part.strip() for part in parts if part.strip()]
+
+
+def _split(parts: Iterable[str]) -> List[str]:
+    """Returns the endpoints of values that may hold several, with commas between."""
+    return [e.strip() for part in parts for e in part.split(",") if e.strip()]
+
+
+def _stages(flags: Optional[List[str]], variable: str) -> Dict[str, List[str]]:
+    """Returns endpoints by stage, each of them given as [STAGE=]ENDPOINT; a flag
+    may name several, with commas between."""
+    stages: Dict[str, List[str]] = {}
+    for part in _listed(flags, variable):
+        name, equals, endpoints = part.partition("=")
+        if not equals or "://" in name:
+            name, endpoints = "", part
+        stages.setdefault(name, []).extend(_split([endpoints]))
+    return stages
 
 
 def _named(flags: Optional[List[str]], variable: str) -> Dict[str, str]:

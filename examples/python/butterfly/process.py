@@ -15,7 +15,8 @@ from .claims import Claims
 from .job import Interrupted, Job
 from .parts import Parts
 from .result import Fail, Forward, Reply, Result, Streamed, reply
-from .sockets import Endpoints, Interrupts, Link, Outlets, Unsent
+from .links import Links
+from .sockets import Endpoints, Interrupts, Outlets, Unsent
 from .wire import Info
 
 Handler = Callable[[Job], Result]
@@ -30,7 +31,7 @@ class Process:
         self.stopping = False
         # One I/O thread, so that what is sent first leaves first.
         self.context = zmq.Context(1)
-        self.link = Link(self.context, at.upstream)
+        self.link = Links(self.context, at.upstream)
         self.outlets = Outlets(self.context, at, self.link.instance)
         self.interrupts = Interrupts(self.context, at.interrupts, self.link.instance)
         self.claims = Claims(at, self.link.instance)
@@ -48,7 +49,7 @@ class Process:
     def run(self) -> None:
         """Works until a signal says to stop and what was taken is done."""
         poller = zmq.Poller()
-        for source in (self.link.socket, self.link.events, self.interrupts.socket, self.woken):
+        for source in (*self.link.sources(), self.interrupts.socket, self.woken):
             poller.register(source, zmq.POLLIN)
         self.claims.start()
         try:
@@ -74,7 +75,7 @@ class Process:
         if message is not None:
             self._take(message)
             self.link.look()
-        if not self.link.socket.poll(0):  # a job that waits already is the next
+        if not self.link.waiting():  # a job that waits already is the next
             self.link.tell(self.stopping)
 
     def _take(self, message: List[bytes]) -> None:

@@ -16,10 +16,24 @@ import zmq
 from .job import Job
 from .result import Forward, Reply
 from .text import render
-from .wire import BEAT, CREDIT, FRONT_NAME, Key, beat_frame, credit_prefix, interrupt_key, parse_credit
+from .wire import (
+    BEAT,
+    CREDIT,
+    FRONT_NAME,
+    PIECE,
+    TELL,
+    WITHDRAW,
+    Key,
+    Status,
+    beat_frame,
+    credit_prefix,
+    interrupt_key,
+    parse_credit,
+)
 
 MAX_MESSAGE = 64 << 20  # bytes that a peer takes, all frames together
 HELD = 0.1  # seconds for which an outcome that does not leave keeps the process
+TRIES = 50  # how often HELD is waited for one of several proxies
 LINGER = 5.0  # seconds that outcomes have to leave when the process ends
 LOOK = 0.005  # seconds between two looks for interrupts during a job
 HEARD = 4096  # interrupts that are remembered
@@ -34,8 +48,8 @@ class Endpoints:
     """Where a process connects to, and what it is called."""
 
     stage: str
-    upstream: str  # of its own stage's proxy
-    next: Dict[str, str]  # of other stages' proxies; a single one may be called ""
+    upstream: List[str]  # of its own stage's proxies
+    next: Dict[str, List[str]]  # of other stages' proxies; a single stage may be called ""
     fronts: Dict[str, str]  # loopbacks
     interrupts: List[str]
     spool: Sequence[str] = ()  # directories of large bodies
@@ -69,27 +83,32 @@ def new_instance() -> int:
 
 
 class Link:
-    """The connection to the own stage's proxy, who is told that we are idle.
+    """The connection to a proxy of the own stage, who is told that we are idle.
 
     A beat goes out once on every connection and once after every job, so that
     the proxy never mistakes one. None is kept for a later connection."""
 
-    def __init__(self, context: zmq.Context, endpoint: str) -> None:
-        self.instance = new_instance()
+    def __init__(self, context: zmq.Context, endpoint: str, instance: int, curious: bool = False) -> None:
+        self.endpoint, self.instance = endpoint, instance
+        self.curious = curious  # it wants to know the status of the stage
+        self.asked = False
+        self.status: Optional[Status] = None
         self.connected = False
         self.butterfly: Optional[bool] = None  # whether the proxy is; None: it sent nothing yet
         self.told: Optional[bool] = None  # of this idleness: the beat, or (True) the withdrawal
         self.done: Key = (0, 0, 0)  # the last job
         self.beat = b""
         self.receipt = False  # no job is on its way any more
+        self.withdrawal = b""  # what the receipt looks like
         self.leave_by = 0.0  # when leaving needs no receipt, by time.monotonic
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
         self.socket.setsockopt(zmq.METADATA, b"X-Butterfly:" + self.instance.to_bytes(8, "little"))
-        self.socket.monitor("inproc://link", zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        monitor = f"inproc://link {endpoint}"
+        self.socket.monitor(monitor, zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self.events = context.socket(zmq.PAIR)
         self.events.set_hwm(0)
-        self.events.connect("inproc://link")
+        self.events.connect(monitor)
         connect(self.socket, endpoint)
 
     def look(self) -> None:
@@ -97,20 +116,35 @@ class Link:
         while self.events.poll(0):
             (event,) = struct.unpack_from("=H", self.events.recv_multipart()[0])
             self.connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            self.butterfly = self.told = None
+            self.butterfly = self.told = self.status = None
+            self.asked = self.receipt = False
+
+    def ask(self) -> None:
+        """Asks for the status, if it wants to know: by a withdrawal of nothing."""
+        if self.curious and self.connected and not self.asked:
+            self.asked = True
+            self._send([b"", beat_frame(self.instance, (0, 0, 0), WITHDRAW | TELL)])
 
     def tell(self, leaving: bool) -> None:
         """Says that the process is idle, or that it leaves, if that is news. A
         prime_server proxy, which would take it for a beat, is not told of leaving."""
         if not self.connected or self.told == leaving:
             return
+        # A job that was named as done is not named again: the one that crosses may be the same.
+        done = self.done if self.told is None else (0, 0, 0)
         self.told = leaving
         self.leave_by = time.monotonic() + RECEIPT[self.butterfly]
         if leaving and self.butterfly is False:
             return
+        frame = beat_frame(self.instance, done, WITHDRAW if leaving else 0)
+        if leaving:
+            self.withdrawal = frame
+        self._send([self.beat, frame])
+
+    def _send(self, frames: List[bytes]) -> None:
         self.socket.getsockopt(zmq.EVENTS)  # lets the socket see which connections are up
         try:
-            self.socket.send_multipart([self.beat, beat_frame(self.instance, self.done, leaving)])
+            self.socket.send_multipart(frames)
         except zmq.Again:
             pass  # the connection has gone: the next one is told
 
@@ -122,13 +156,16 @@ class Link:
         self.butterfly = announced(frames[0])
         message = [frame.bytes for frame in frames]
         if len(message) == 1 and message[0][:4] == BEAT:  # an older one means nothing any more
-            self.receipt = message[0] == beat_frame(self.instance, self.done, True)
+            self.receipt = self.told is True and message[0] == self.withdrawal
+            return None
+        if len(message) == 1 and Status.parse(message[0]):
+            self.status = Status.parse(message[0])
             return None
         return message
 
     def finish(self, key: Key, beat: bytes) -> None:
         """Notes that a job has been done: the proxy has to be told."""
-        self.done, self.beat, self.told = key, beat, None
+        self.done, self.beat, self.told, self.receipt = key, beat, None, False
 
     def left(self) -> bool:
         """Whether no job can be on its way to a process that is leaving."""
@@ -165,12 +202,16 @@ class Outlets:
         self.stage = at.stage
         self._instance = instance
         self.fronts = {name: self._outlet(context, zmq.PUSH, e) for name, e in at.fronts.items()}
-        self.next = {name: self._outlet(context, zmq.DEALER, e) for name, e in at.next.items()}
+        self.next = {name: self._outlet(context, zmq.DEALER, *all) for name, all in at.next.items()}
+        self._several = {name for name, all in at.next.items() if len(all) > 1}
 
-    def _outlet(self, context: zmq.Context, kind: int, endpoint: str) -> zmq.Socket:
+    def _outlet(self, context: zmq.Context, kind: int, *endpoints: str) -> zmq.Socket:
         outlet: zmq.Socket = context.socket(kind)
         outlet.setsockopt(zmq.METADATA, b"X-Butterfly:" + self._instance.to_bytes(8, "little"))
-        connect(outlet, endpoint)
+        # Of several proxies libzmq takes by turns those that are connected.
+        outlet.setsockopt(zmq.IMMEDIATE, len(endpoints) > 1)
+        for endpoint in endpoints:
+            connect(outlet, endpoint)
         outlet.setsockopt(zmq.LINGER, int(LINGER * 1000))
         return outlet
 
@@ -201,15 +242,19 @@ class Outlets:
     def forward(self, job: Job, result: Forward) -> None:
         """Sends a job to another stage. Raises Unsent."""
         stage = result.stage or ""
-        to = self.next.get(stage)
         if len(self.next) == 1 and ("" in self.next or stage == ""):
-            to = next(iter(self.next.values()))
+            stage = next(iter(self.next))
+        to = self.next.get(stage)
         if to is None:
             raise Unsent(f"stage {self.stage!r} has no next stage {stage!r}", 500, "internal error")
+        if stage in self._several and PIECE in job.info.fields:
+            why = f"parts of a scattered job have to meet, and stage {stage!r} has several proxies"
+            raise Unsent(why, 500, "internal error")
         frames = [job.info.frame, *result.frames]
         if _size(frames) > MAX_MESSAGE:
             raise Unsent("the job is too large for a message", 500, "the job is too large for the next stage")
-        if not _send(to, frames):
+        # Of several proxies one has to be there, since nothing waits for one of them.
+        if not any(_send(to, frames) for _ in range(TRIES if stage in self._several else 1)):
             raise Unsent(f"too many jobs wait for stage {stage!r} already", 503, "the next stage is busy")
 
 

@@ -9,6 +9,8 @@ from typing import Dict, Optional, Tuple
 Key = Tuple[int, int, int]  # a job's: its front's instance, id, time
 
 BEAT = b"BFLB"  # what the second frame of a beat begins with
+STATUS = b"BFLS"  # what the status of a stage begins with
+WITHDRAW, TELL = 1, 4  # flags of a beat
 HEAD = 2  # flag: the client asked with HEAD
 STREAM, STREAM_END = 4, 8  # flags: a part of a stream, and its last
 CREDIT = b"\xffBFLY"  # what credit begins with
@@ -19,7 +21,7 @@ CLAIM = b"BFLC"
 # and how many it may have.
 INITIAL_CREDIT, PART_OVERHEAD, MAX_PART = 64 << 10, 64, 32 << 10
 
-FRONT_NAME, REQUEST_ID = 1, 2  # tags of optional fields
+FRONT_NAME, REQUEST_ID, PIECE = 1, 2, 7  # tags of optional fields
 
 _KEY = struct.Struct("<II")
 _PRIME = struct.Struct("<IIHH")
@@ -28,6 +30,7 @@ _CREDIT = struct.Struct("<5sQBBBIIQQ")
 _ROLL_CALL = struct.Struct("<5sBBBQII")
 _CLAIM = struct.Struct("<4sBBHQIIII")
 _BEAT = struct.Struct("<4sBBHQQII")
+_STATUS = struct.Struct("<4sBBHIIII")
 _OPTIONAL = 52  # where the optional fields begin
 _CODE = 0x3FF << 5  # the bits of the status
 
@@ -101,9 +104,27 @@ def _fields(frame: bytes) -> Dict[int, bytes]:
     return fields
 
 
-def beat_frame(instance: int, done: Key, withdraw: bool) -> bytes:
+def beat_frame(instance: int, done: Key, flags: int) -> bytes:
     """Returns the second frame of a beat: a process is one slot, number 0."""
-    return _BEAT.pack(BEAT, 1, withdraw, 0, instance, *done)
+    return _BEAT.pack(BEAT, 1, flags, 0, instance, *done)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a proxy tells of its stage, as far as it matters here."""
+
+    draining: bool
+    slots: int
+    idle: int
+    queued: int
+
+    @staticmethod
+    def parse(frame: bytes) -> Optional[Status]:
+        """Reads a frame; None: it is none that is known."""
+        if len(frame) < _STATUS.size or frame[:4] != STATUS or frame[4] != 1:
+            return None
+        _magic, _version, flags, _reserved, _workers, slots, idle, queued = _STATUS.unpack_from(frame)
+        return Status(bool(flags & 2), slots, idle, queued)
 
 
 def part_cost(size: int) -> int:
