@@ -32,8 +32,8 @@ lint: ## gofmt, go vet, golangci-lint
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	.ci/fuzz $(FUZZTIME)
 
-sim: ## run the simulation of a stage in SEEDS (10000) worlds
-	$(GO) test ./proxy -run TestSimulation -seeds $(SEEDS) -v
+sim: ## run the simulations of one stage and of several in SEEDS (10000) worlds
+	$(GO) test ./proxy -run 'TestSimulation|TestNetwork' -seeds $(SEEDS) -timeout 0 -v
 
 chaos: ## kill, stop and cut off the parts of a service for CHAOS_TIME (2m) over ipc and tcp; SEED replays
 	$(GO) run ./bench/chaos --time $(CHAOS_TIME) --seed $(SEED)

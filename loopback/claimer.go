@@ -69,9 +69,12 @@ func (c *Claimer) Arrived(key wire.Key) {
 	}
 }
 
-// Lost tells all fronts that a connection by which jobs were sent on was lost: some
-// may have got lost with it.
+// Lost tells all fronts that a connection by which jobs were sent on was lost, or
+// somebody who was about to send some: they may have got lost. nil tells nobody.
 func (c *Claimer) Lost() {
+	if c == nil {
+		return
+	}
 	for _, l := range c.to.fronts {
 		l.loss.Store(true)
 		if l.up.Load() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -126,7 +125,7 @@ func (c *Collector) PeerUp(p *transport.Peer) {
 }
 
 // PeerDown implements transport.Handler: the streams of who has gone are cut.
-// If its connection broke, answers of others may have got lost with it.
+// It may have had other jobs, and its answers may have got lost on their way.
 func (c *Collector) PeerDown(p *transport.Peer, err error) {
 	c.mu.Lock()
 	from := c.senders[p]
@@ -135,8 +134,7 @@ func (c *Collector) PeerDown(p *transport.Peer, err error) {
 	if table, ok := c.to.(interface{ Gone(Origin) }); ok {
 		table.Gone(from)
 	}
-	table, ok := c.to.(*Table)
-	if ok && !errors.Is(err, io.EOF) && !errors.Is(err, transport.ErrClosed) {
+	if table, ok := c.to.(*Table); ok && !errors.Is(err, transport.ErrClosed) {
 		table.StageLost(nil, time.Now())
 	}
 }

@@ -74,6 +74,9 @@ type Reclaimer interface {
 	// is told at the latest when Next is called; if not, the client is the
 	// caller's to tell. It may come from any goroutine.
 	GiveUp() bool
+	// Begun says that the job which Next gave last has begun to be answered in
+	// parts, so that it may take longer. It may come from any goroutine.
+	Begun()
 }
 
 // Slot is one place for a job at a stage, held by a worker. Next and Hold are

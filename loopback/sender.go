@@ -167,9 +167,11 @@ func (s *Sender) heldFor(front uint64, add func(wire.Key)) {
 func (l *frontLink) Receive(*transport.Peer, []transport.Message) {}
 
 // PeerDown implements transport.Handler. The instance stays: answers to a
-// front that is away for a moment wait for it.
+// front that is away for a moment wait for it. Those that were written last may be
+// lost, though nobody said so; the front may have noticed the cut before.
 func (l *frontLink) PeerDown(*transport.Peer, error) {
 	l.up.Store(false)
+	l.loss.Store(true)
 	if c := l.sender.claims; c != nil {
 		c.here.down("loopback " + l.endpoint)
 	}

@@ -23,6 +23,9 @@ const hangGrace = 100 * time.Millisecond
 //	              │ back; what the handler returns  │ the slot over, and this one ends
 //	              │ is dropped                      │ when the handler does
 //
+// A job that is answered in parts is only timed until the first, and again from when
+// it is interrupted.
+//
 // The slot's timer brings both about, from a goroutine of its own.
 
 // turn is the right to be a slot's goroutine. Only the slot's latest is; one whose
@@ -65,12 +68,40 @@ func (s *slot) watch() {
 	}
 }
 
+// begun ends the stage's timeout for a job whose answer begins to leave in parts:
+// it was for the first. From an interrupt on it holds again, for a handler that does
+// not mind that.
+func (s *slot) begun(c *call) {
+	if s.pool.cfg.Timeout <= 0 {
+		return
+	}
+	s.mu.Lock()
+	ours := s.current == c && !c.late && !s.interrupted
+	if ours {
+		c.parts = true
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	if place, ok := s.place.(loopback.Reclaimer); ok && ours {
+		place.Begun()
+	}
+}
+
+// timeAgain begins the time of a stream that was interrupted. The caller holds the
+// lock.
+func (s *slot) timeAgain(c *call) {
+	if c.parts {
+		c.parts, s.began = false, time.Now()
+		s.timer.Reset(s.pool.cfg.Timeout)
+	}
+}
+
 // overtime is called when the current job may have taken too long: by the timer,
 // which may be late and mean a job before it.
 func (s *slot) overtime() {
 	s.mu.Lock()
 	c := s.current
-	if c == nil {
+	if c == nil || c.parts {
 		s.mu.Unlock()
 		return
 	}

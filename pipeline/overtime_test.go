@@ -230,6 +230,42 @@ func TestAnInterruptedJobThatHangsLosesItsSlotToo(t *testing.T) {
 	})
 }
 
+// A stream may outlast the timeout, which is for its first part; from when it is
+// interrupted the timeout holds again, for a handler that does not mind.
+func TestAStreamThatHangsLosesItsSlotOnceItIsInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		r := timed(t, 1, func(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
+			if string(job.Bytes()) == "next" {
+				return pipeline.Text(200, ""), nil
+			}
+			return pipeline.Stream(&pipeline.Response{}, func(_ context.Context, w *pipeline.StreamWriter) error {
+				if err := w.Flush(); err != nil {
+					return err
+				}
+				if string(job.Bytes()) == "hang" {
+					hangOnJob(release)
+					return nil
+				}
+				time.Sleep(5 * overtime)
+				_, err := w.WriteString("all")
+				return err
+			}), nil
+		})
+		assert.Equal(t, "all", string(r.do(t, "long").Body))
+		ctx, leave := context.WithTimeout(t.Context(), 3*overtime)
+		defer leave()
+		began := time.Now()
+		_, err := r.client.Do(ctx, []byte("hang"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 200, r.do(t, "next").Status)
+		assert.Less(t, time.Since(began), 5*overtime)
+		synctest.Wait()
+		assert.Contains(t, r.logged(), "handler hangs")
+	})
+}
+
 // A butterfly proxy is told by the slot's next beat, and deals with the job.
 func TestAProxyIsToldOfAJobThatTookTooLong(t *testing.T) {
 	for name, obeys := range map[string]bool{"hanging": false, "obeying": true} {

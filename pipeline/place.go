@@ -126,6 +126,21 @@ func (p *place) GiveUp() bool {
 	return p.givenUp
 }
 
+// Begun implements loopback.Reclaimer. A beat that gets lost does with its
+// connection, and the job with it.
+func (p *place) Begun() {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	to := p.carrier()
+	if to == nil || to != p.from || p.prime() || p.link.cut {
+		return
+	}
+	b := wire.Beat{Slot: uint16(p.number), Worker: p.link.instance, Done: p.done, Begun: true}
+	if err := to.Send(transport.Message{p.beat, b.AppendTo(nil)}, nil); err != nil {
+		to.Close(err)
+	}
+}
+
 // Sent implements transport.Notifier: the outcome has left, or never will; the
 // slot is idle either way.
 func (p *place) Sent(error) {

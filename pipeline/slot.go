@@ -44,8 +44,9 @@ type call struct {
 	abandoned atomic.Bool // its front has gone
 
 	// guarded by slot.mu
-	late bool // the stage's timeout is over: no outcome is wanted
-	hung bool // so is hangGrace
+	late  bool // the stage's timeout is over: no outcome is wanted
+	parts bool // the answer has begun to leave in parts: the timeout does not hold
+	hung  bool // so is hangGrace
 
 	outcome sync.Mutex      // guards the fields below
 	told    bool            // the client is told that it got lost
@@ -173,7 +174,7 @@ func (s *slot) finish(c *call) (wanted, overran bool) {
 	s.current = nil
 	if timeout := s.pool.cfg.Timeout; timeout > 0 {
 		s.timer.Stop()
-		overran = !c.late && !s.interrupted && time.Since(s.began) >= timeout
+		overran = !c.late && !c.parts && !s.interrupted && time.Since(s.began) >= timeout
 	}
 	return !s.interrupted && !c.late, overran
 }
@@ -183,6 +184,7 @@ func (s *slot) interrupt(key wire.Key) {
 	defer s.mu.Unlock()
 	if s.current != nil && s.current.key == key {
 		s.interrupted = true
+		s.timeAgain(s.current)
 		s.current.ctx.end(context.Canceled)
 	}
 }

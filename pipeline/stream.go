@@ -31,8 +31,8 @@ var (
 // returns.
 //
 // send gets the context of the job: it ends when the client has left or cannot
-// be reached any more. The request's deadline holds until the first part has
-// left; from then on the front wants a part every once in a while.
+// be reached any more. The request's deadline, and the stage's timeout, hold until
+// the first part has left; from then on the front wants a part every once in a while.
 //
 // If send returns an error, or panics, after the first part, the client's
 // connection is ended so that the client can tell that something is missing.
@@ -225,6 +225,7 @@ func (st *stream) next(p []byte, last bool) loopback.Answer {
 		st.head.Body = body
 		a.Payload = &httptext.Opening{Response: st.head}
 		st.call.ctx.lift()
+		st.slot.begun(st.call)
 		st.sent = true
 	}
 	st.info.Part++

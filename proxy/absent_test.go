@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -104,3 +105,21 @@ type deaf struct{}
 
 func (deaf) Send(transport.Message, transport.Notifier) error { return nil }
 func (deaf) Close(error)                                      {}
+
+// What a worker had done may not have left it when it died: fronts are to look.
+func TestTheLossOfAWorkerThatHasNotWithdrawnIsTold(t *testing.T) {
+	told := 0
+	r := newRig(t, "inproc", func(c *Config) { c.Lost = func() { told++ } })
+	for _, withdraws := range []bool{true, false} {
+		w, peer := &worker{conn: deaf{}}, new(transport.Peer)
+		r.mu.Lock()
+		r.workers[peer] = w
+		r.mu.Unlock()
+		for _, last := range []bool{false, withdraws} {
+			b := wire.Beat{Worker: 7, Withdraw: last}
+			require.NoError(t, r.hear(w, []transport.Message{{nil, b.AppendTo(nil)}}, time.Now()))
+		}
+		downstream{r.Proxy}.PeerDown(peer, io.EOF)
+	}
+	assert.Equal(t, 1, told)
+}

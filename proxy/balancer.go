@@ -102,6 +102,7 @@ type Balancer struct {
 	queue      queue
 	idle       slotList
 	busy       slotList    // slots that hold jobs, the longest first; only with a timeout
+	streaming  slotList    // those of them whose jobs have begun to be answered in parts
 	candidates []Candidate // scratch for the Chooser
 	pace       queueing.Pace
 
@@ -294,7 +295,14 @@ func (b *Balancer) pick(job *loopback.Job) *Slot {
 // key may be queued more than once. A key without instance is that of a
 // prime_server front and names only jobs without one: such a front's ids are
 // no other front's.
-func (b *Balancer) Cancel(key wire.Key) int { return b.queue.cancel(key) }
+func (b *Balancer) Cancel(key wire.Key) int {
+	for s := b.streaming.first; s != nil; s = s.next {
+		if s.held.key == key {
+			s.held.left = true
+		}
+	}
+	return b.queue.cancel(key)
+}
 
 // Expire removes the queued jobs whose deadline has passed at now and returns
 // them, first in first, to be refused.

@@ -45,6 +45,10 @@ type Config struct {
 	// Arrived is told the key of every job that comes, of which Held tells from then
 	// on; nil: nobody is. It must not block, nor call the Proxy.
 	Arrived func(wire.Key)
+	// Lost is told when a worker has gone that did not withdraw: what it had done
+	// may not have left it, which fronts can find out. Nil: nobody is. It must not
+	// block, nor call the Proxy.
+	Lost func()
 	// Logger; nil: nothing is logged.
 	Logger *slog.Logger
 }

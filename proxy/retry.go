@@ -56,9 +56,33 @@ func (b *Balancer) Overdue(now time.Time) (jobs []*loopback.Job) {
 		return nil
 	}
 	for s := b.busy.first; s != nil && now.Sub(s.held.since) > b.cfg.Timeout; s = b.busy.first {
-		jobs = append(jobs, b.takeBack(s))
+		left := s.held.left
+		if job := b.takeBack(s); !left { // else nobody waits for it
+			jobs = append(jobs, job)
+		}
+	}
+	for s := b.streaming.first; s != nil; {
+		next := s.next
+		if s.held.left {
+			b.streaming.remove(s)
+			s.held.begun, s.held.since = false, now
+			b.busy.push(s)
+		}
+		s = next
 	}
 	return jobs
+}
+
+// Begun takes the word of a Butterfly slot that the job of a key is being answered
+// in parts: the timeout was for the first. It holds again once the job is
+// interrupted, be it that its client has left or that no part comes any more.
+func (b *Balancer) Begun(s *Slot, key wire.Key) {
+	if b.cfg.Timeout <= 0 || s.gone || s.held.job == nil || s.held.key != key || s.held.begun || s.held.left {
+		return
+	}
+	b.busy.remove(s)
+	s.held.begun = true
+	b.streaming.push(s)
 }
 
 // GivenUp takes the word of a Butterfly slot that the job of a key has no
@@ -87,7 +111,10 @@ func (b *Balancer) takeBack(s *Slot) *loopback.Job {
 func (b *Balancer) release(s *Slot) {
 	b.queue.crowds.leave(s.held.crowd)
 	b.held--
-	if b.cfg.Timeout > 0 {
+	switch {
+	case s.held.begun:
+		b.streaming.remove(s)
+	case b.cfg.Timeout > 0:
 		b.busy.remove(s)
 	}
 }

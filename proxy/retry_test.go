@@ -141,6 +141,46 @@ func TestProxyTimeout(t *testing.T) {
 	require.Empty(t, r.answers, "late beats bring about nothing")
 }
 
+// TestProxyTimeoutOfStreams: the timeout is for the first part of an answer. It
+// holds again once the job is interrupted, for a worker that hangs; nobody is told
+// then.
+func TestProxyTimeoutOfStreams(t *testing.T) {
+	r := newRig(t, "inproc", func(c *Config) { c.Balancer.Timeout = 200 * time.Millisecond })
+	front, worker := r.front(5), r.worker(7)
+	begun := func(slot uint16, key wire.Key) {
+		b := wire.Beat{Slot: slot, Worker: 7, Done: key, Begun: true}
+		worker.send([]byte("app"), b.AppendTo(nil))
+	}
+	worker.beat(0, wire.Key{})
+	worker.beat(1, wire.Key{})
+	r.eventually(func(s wire.Status) bool { return s.Idle == 2 })
+	begun(2, wire.Key{ID: 9}) // of a slot that nobody knows
+	first := front.submit(repeatable(1), "x")
+	worker.job()
+	begun(0, first)
+	begun(0, first)
+	begun(0, wire.Key{ID: 9}) // of a job that it does not have
+	second := front.submit(repeatable(2), "y")
+	worker.job()
+	begun(1, second)
+	third := front.submit(butterflyInfo(3), "waits")
+	r.eventually(func(s wire.Status) bool { return s.Queued == 1 })
+	time.Sleep(500 * time.Millisecond) // what must not happen would have
+	require.Empty(t, r.answers)
+	require.Empty(t, r.Status().Stuck)
+
+	worker.beat(0, first) // it ends as any
+	info, _ := worker.job()
+	require.EqualValues(t, 3, info.ID)
+	worker.beat(0, third)
+	r.Interrupt(second)
+	r.eventually(func(s wire.Status) bool { return len(s.Stuck) == 1 })
+	require.Empty(t, r.answers)
+	worker.beat(1, second)
+	r.eventually(func(s wire.Status) bool { return len(s.Stuck) == 0 && s.Idle == 2 })
+	require.Empty(t, worker.got, "it is not repeated")
+}
+
 // TestProxyIsToldOfTimeouts: the worker may notice first.
 func TestProxyIsToldOfTimeouts(t *testing.T) {
 	r := newRig(t, "inproc", nil) // it has no clock for it at all

@@ -35,6 +35,8 @@ type holding struct {
 	key   wire.Key
 	crowd *crowd
 	since time.Time // zero: nobody looked at the clock
+	begun bool      // it is being answered in parts: the timeout does not hold
+	left  bool      // so, and it was interrupted: it holds again
 }
 
 // Slot is a Balancer's handle of one place for a job. Only its Balancer's
@@ -86,7 +88,7 @@ type Slot struct {
 	held  holding
 	maybe *loopback.Job // Prime only
 
-	prev, next *Slot // the idle list, or that of busy slots
+	prev, next *Slot // the idle list, that of busy slots, or of streaming ones
 }
 
 // has reports whether the slot has a job that it has not said to be done with.

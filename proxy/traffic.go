@@ -221,7 +221,11 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	w := p.workers[peer]
 	delete(p.workers, peer)
 	p.audience.leave(peer)
+	missed := !p.over && p.cfg.Lost != nil && w.any()
 	p.mu.Unlock()
+	if missed {
+		p.cfg.Lost()
+	}
 	if lost, ended := p.mourn(w, time.Now()); lost > 0 {
 		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", lost, "given_up", ended, "err", err)
 	}

@@ -85,6 +85,12 @@ func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) (gi
 		w.places = append(w.places, nil)
 	}
 	at := &w.places[beat.Slot]
+	if beat.Begun {
+		if *at != nil {
+			b.Begun((*at).slot, beat.Done)
+		}
+		return nil
+	}
 	if *at != nil && beat.GivenUp {
 		givenUp = b.GivenUp((*at).slot, beat.Done)
 	}
@@ -112,6 +118,13 @@ func (w *worker) join(b *Balancer, kind Kind, number uint16) *place {
 	p := &place{worker: w, number: number}
 	p.slot = b.Join(kind, p)
 	return p
+}
+
+// any reports whether the worker has a place that has not been withdrawn.
+func (w *worker) any() bool {
+	found := false
+	w.all(func(*place) { found = true })
+	return found
 }
 
 // all calls f for every place.

@@ -3,9 +3,13 @@ package transport
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
+	"github.com/butterfly-zmq/butterfly/internal/mtls/mtlstest"
 )
 
 // The benchmarks send two frames of 12 and 200 bytes, an info frame and a small
@@ -31,17 +35,32 @@ type sender struct{ tokens chan struct{} }
 func (s sender) Sent(error) { s.tokens <- struct{}{} }
 
 func benchEndpoints(b *testing.B, f func(b *testing.B, endpoint string)) {
-	for _, e := range []string{"ipc://" + filepath.Join(b.TempDir(), "s"), "tcp://127.0.0.1:0"} {
-		b.Run(e[:3], func(b *testing.B) { f(b, e) })
+	for _, e := range []string{"ipc://" + filepath.Join(b.TempDir(), "s"), "tcp://127.0.0.1:0", "tls+tcp://127.0.0.1:0"} {
+		scheme, _, _ := strings.Cut(e, "://")
+		b.Run(scheme, func(b *testing.B) { f(b, e) })
 	}
 }
 
 // connected runs a listener and a dialer until the benchmark ends.
 func connected(b *testing.B, endpoint string, lo, do Options, lh, dh Handler) *Dialer {
+	identity := func(string) *mtls.Identity { return nil }
+	if strings.HasPrefix(endpoint, secure) {
+		files := mtlstest.NewAuthority(b).Issue("bench", []string{"bench"})
+		identity = func(endpoint string) *mtls.Identity {
+			files.Peers = map[string][]string{endpoint: {"bench"}}
+			id, err := mtls.New(files, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return id
+		}
+	}
+	lo.TLS = identity(endpoint)
 	l, err := Listen(endpoint, lo, lh)
 	if err != nil {
 		b.Fatal(err)
 	}
+	do.TLS = identity(l.Endpoint())
 	d, err := NewDialer(l.Endpoint(), do, dh)
 	if err != nil {
 		b.Fatal(err)

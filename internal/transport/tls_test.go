@@ -237,3 +237,31 @@ func TestWithoutAHostOnlyThisMachineIsMeant(t *testing.T) {
 		assert.Equal(t, msg("x"), got.message())
 	}
 }
+
+// The addresses that a host name stands for are whom the name is for, and nobody
+// else is.
+func TestAddressesOfANameAreWhomTheNameIsFor(t *testing.T) {
+	const name = "tls+tcp://proxies.example:7201"
+	files := mtlstest.NewAuthority(t).Issue("x", []string{"x"})
+	files.Peers = map[string][]string{name: {"proxy"}}
+	id, err := mtls.New(files, nil)
+	require.NoError(t, err)
+	book := &phoneBook{answers: map[string][]string{"proxies.example": {"10.0.0.1", "10.0.0.2"}}}
+	o := Options{Socket: Dealer, TLS: id, Resolver: book}
+	n, err := NewNames([]string{name}, o)
+	require.NoError(t, err)
+	require.False(t, n.Fixed())
+	assert.Equal(t, []string{"tls+tcp://10.0.0.1:7201", "tls+tcp://10.0.0.2:7201"}, n.resolve(t.Context()))
+	for endpoint, known := range map[string]bool{
+		"tls+tcp://10.0.0.1:7201": true, "tls+tcp://10.0.0.2:7201": true, "tls+tcp://10.0.0.3:7201": false, "tls+tcp://10.0.0.1:7202": false,
+	} {
+		_, err := NewDialer(endpoint, o, nil)
+		assert.Equal(t, known, err == nil, "%s: %v", endpoint, err)
+	}
+	book.set("proxies.example", "10.0.0.2", "10.0.0.3")
+	n.resolve(t.Context())
+	_, err = NewDialer("tls+tcp://10.0.0.3:7201", o, nil)
+	require.NoError(t, err)
+	_, err = NewDialer("tls+tcp://10.0.0.1:7201", o, nil)
+	require.Error(t, err)
+}

@@ -8,13 +8,14 @@ import (
 // Beat is the second frame of a butterfly worker's 'I am idle'; the first is
 // the application's own. A C++ proxy reads the first only.
 //
-//	0 magic "BFLB"  4 version=1  5 flags (bit 0: withdraw, bit 1: given up, bit 2: tell)  6 slot u16
+//	0 magic "BFLB"  4 version=1  5 flags (bit 0: withdraw, bit 1: given up, bit 2: tell, bit 3: begun)  6 slot u16
 //	8 worker instance u64        16 key done: instance u64, id u32, time u32
 //
 // With Withdraw the slot says that it is done but takes no more jobs. The
 // proxy sends the frame back, alone, once no job can be on its way to the slot.
 // With GivenUp the job done has no outcome: it took longer than it may. With Tell
-// the worker asks to be told the status of the stage, on this connection.
+// the worker asks to be told the status of the stage, on this connection. With Begun
+// the job is not done: it has begun to be answered in parts.
 type Beat struct {
 	Slot     uint16
 	Worker   uint64 // the worker process's random number of this start
@@ -22,6 +23,7 @@ type Beat struct {
 	Withdraw bool
 	GivenUp  bool
 	Tell     bool
+	Begun    bool
 	flags    uint8 // unknown bits, carried along
 }
 
@@ -32,6 +34,7 @@ const (
 	bitWithdraw = 1
 	bitGivenUp  = 2
 	bitTell     = 4
+	bitBegun    = 8
 )
 
 // BeatError says why a frame is no beat.
@@ -51,10 +54,11 @@ func ParseBeat(b []byte) (Beat, error) {
 	}
 	le := binary.LittleEndian
 	return Beat{
-		flags:    b[5] &^ (bitWithdraw | bitGivenUp | bitTell),
+		flags:    b[5] &^ (bitWithdraw | bitGivenUp | bitTell | bitBegun),
 		Withdraw: b[5]&bitWithdraw != 0,
 		GivenUp:  b[5]&bitGivenUp != 0,
 		Tell:     b[5]&bitTell != 0,
+		Begun:    b[5]&bitBegun != 0,
 		Slot:     le.Uint16(b[6:]),
 		Worker:   le.Uint64(b[8:]),
 		Done:     Key{Instance: le.Uint64(b[16:]), ID: le.Uint32(b[24:]), Time: le.Uint32(b[28:])},
@@ -73,6 +77,9 @@ func (b *Beat) AppendTo(dst []byte) []byte {
 	}
 	if b.Tell {
 		flags |= bitTell
+	}
+	if b.Begun {
+		flags |= bitBegun
 	}
 	dst = append(dst, magicBeat...)
 	dst = append(dst, beatVersion, flags)

@@ -70,6 +70,8 @@ func goldens() map[string][]byte {
 	tell := wire.Beat{Worker: beat.Worker, Withdraw: true, Tell: true}
 	givenUp := beat
 	givenUp.GivenUp = true
+	begun := beat
+	begun.Begun = true
 	status := wire.Status{Workers: 2, Slots: 8, Idle: 5, Queued: 1, Rate: 1000, Parts: 3}
 	compat := status
 	compat.Prime = true
@@ -118,6 +120,7 @@ func goldens() map[string][]byte {
 		"beat":            beat.AppendTo(nil),
 		"beat-withdraw":   withdraw.AppendTo(nil),
 		"beat-given-up":   givenUp.AppendTo(nil),
+		"beat-begun":      begun.AppendTo(nil),
 		"beat-tell":       tell.AppendTo(nil),
 		"interrupt":       wire.AppendInterrupt(nil, job),
 		"interrupt-prime": wire.AppendInterrupt(nil, wire.Key{ID: 7, Time: 0x6543210f}),

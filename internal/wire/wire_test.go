@@ -147,7 +147,7 @@ func TestDeadlines(t *testing.T) {
 
 func TestOtherFramesRoundTripAndRefuse(t *testing.T) {
 	g := goldens()
-	for _, name := range []string{"beat", "beat-withdraw", "beat-tell"} {
+	for _, name := range []string{"beat", "beat-begun", "beat-withdraw", "beat-tell"} {
 		b, err := wire.ParseBeat(g[name])
 		require.NoError(t, err)
 		assert.Equal(t, g[name], b.AppendTo(nil))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/butterfly-zmq/butterfly/httpfront"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
@@ -70,15 +72,19 @@ func (s *severally) proxy(stage string, number int) (*cluster.Proxy, func() erro
 // slots returns how many slots are at home at a proxy, as it tells.
 func (s *severally) slots(stage string, number int) uint32 {
 	s.t.Helper()
-	o := transport.Options{Instance: 77}
-	r, err := loopback.NewRemote(fmt.Sprintf("ipc://%s/%s.up.%d", s.dir, stage, number), o, nil)
-	require.NoError(s.t, err)
-	ctx, cancel := context.WithCancel(s.t.Context())
+	return slotsAt(s.t, fmt.Sprintf("ipc://%s/%s.up.%d", s.dir, stage, number))
+}
+
+func slotsAt(t *testing.T, upstream string) uint32 {
+	t.Helper()
+	r, err := loopback.NewRemote(upstream, transport.Options{Instance: 77}, nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
 	var run sync.WaitGroup
 	run.Go(func() { _ = r.Run(ctx) })
 	defer run.Wait()
 	defer cancel()
-	require.Eventually(s.t, func() bool { return !r.State().Told.IsZero() }, 5*time.Second, time.Millisecond, "it tells nothing")
+	require.Eventually(t, func() bool { return !r.State().Told.IsZero() }, 5*time.Second, time.Millisecond, "it tells nothing")
 	return r.State().Status.Slots
 }
 
@@ -257,4 +263,89 @@ func TestWhichProxiesThereAre(t *testing.T) {
 	assert.ErrorContains(t, err, "twice")
 	_, err = cluster.NewService(cluster.ServiceConfig{Graph: g, RunDir: "/run/a,b"})
 	assert.ErrorContains(t, err, "commas separate endpoints")
+}
+
+// hosts is a Resolver.
+type hosts struct {
+	mu    sync.Mutex // guards addrs
+	addrs []netip.Addr
+}
+
+func (h *hosts) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.addrs, nil
+}
+
+func (h *hosts) set(addrs ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.addrs = nil
+	for _, a := range addrs {
+		h.addrs = append(h.addrs, netip.MustParseAddr(a))
+	}
+}
+
+// A name has two addresses, and then another in place of one: fronts and workers
+// follow.
+func TestProxiesBehindAName(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Skipf("only Linux has all of 127.0.0.0/8: %v", err)
+	}
+	_ = l.Close()
+	names := &hosts{}
+	names.set("127.0.0.1", "127.0.0.2")
+	o := transport.Options{Resolver: names}
+	dir, err := os.MkdirTemp("", "bf")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	loop, interrupt := "ipc://"+dir+"/l", "ipc://"+dir+"/i"
+	up, down := freeTCP(t), freeTCP(t)
+	proxyAt := func(host string) (stop func()) {
+		p, err := cluster.NewProxy(cluster.ProxyConfig{
+			Stage: "work", Upstream: fmt.Sprintf("tcp://%s:%d", host, up), Downstream: fmt.Sprintf("tcp://%s:%d", host, down),
+			Fronts: []loopback.FrontEndpoint{{Endpoint: loop}}, Interrupts: []string{interrupt},
+		})
+		require.NoError(t, err)
+		end := start(t, p)
+		await(t, p.Ready())
+		return func() { _ = end() }
+	}
+	stopFirst := proxyAt("127.0.0.1")
+	front, err := cluster.NewFront(cluster.FrontConfig{
+		HTTP:  httpfront.Config{Listen: "127.0.0.1:0", ReadyPath: "/readyz", Timeout: 20 * time.Second},
+		Proxy: fmt.Sprintf("tcp://work.example:%d", up), Loopback: loop, Interrupt: interrupt, Transport: o,
+	})
+	require.NoError(t, err)
+	start(t, front)
+	await(t, front.Ready())
+	work := func(context.Context, *pipeline.Job) (pipeline.Result, error) { return pipeline.Text(200, "done"), nil }
+	w, err := pipeline.NewWorker(pipeline.WorkerConfig{
+		Stage: "work", Handler: pipeline.HandlerFunc(work), Slots: 4, Upstream: fmt.Sprintf("tcp://work.example:%d", down),
+		Fronts: []loopback.FrontEndpoint{{Endpoint: loop}}, Interrupts: []string{interrupt}, Transport: o,
+	})
+	require.NoError(t, err)
+	start(t, w)
+	works := func() bool {
+		status, _ := get(t, front.Addr(), "/x")
+		return status == 200
+	}
+	slots := func(host string) uint32 { return slotsAt(t, fmt.Sprintf("tcp://%s:%d", host, up)) }
+	proxyAt("127.0.0.2")
+	require.Eventually(t, func() bool { return works() && slots("127.0.0.2") == 2 }, 20*time.Second, 10*time.Millisecond)
+
+	proxyAt("127.0.0.3")
+	names.set("127.0.0.2", "127.0.0.3")
+	stopFirst()
+	require.Eventually(t, func() bool { return works() && slots("127.0.0.3") == 2 }, 20*time.Second, 10*time.Millisecond)
+}
+
+// freeTCP returns a port that nobody uses.
+func freeTCP(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }

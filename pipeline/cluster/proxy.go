@@ -164,6 +164,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	}
 	var claims *loopback.Claimer
 	c.Arrived = func(key wire.Key) { claims.Arrived(key) }
+	c.Lost = func() { claims.Lost() }
 	p := &Proxy{id: id, life: newLifetime()}
 	if p.back, err = loopback.NewSender(cfg.Fronts, o); err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func newStreamer() *streamer {
 	return &streamer{gate: make(chan struct{}), running: make(chan struct{}, 16), ended: make(chan error, 16)}
 }
 
-func (s *streamer) Handle(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
+func (s *streamer) Handle(ctx context.Context, job *pipeline.Job) (pipeline.Result, error) {
 	r, err := job.Request()
 	if err != nil {
 		return pipeline.Result{}, err
@@ -57,6 +57,9 @@ func (s *streamer) Handle(_ context.Context, job *pipeline.Job) (pipeline.Result
 		return pipeline.Stream(head, s.flood), nil
 	case r.Path() == "/events":
 		return pipeline.Events(events), nil
+	case r.Path() == "/never":
+		<-ctx.Done()
+		return pipeline.Result{}, ctx.Err()
 	case r.Path() == "/plain":
 		return pipeline.Text(200, "plain"), nil
 	}
@@ -164,10 +167,15 @@ func large() []byte {
 // deployments runs a test with a streamer in one process with its front, and
 // with one behind sockets.
 func deployments(t *testing.T, http httpfront.Config, test func(t *testing.T, s *streamer, addr net.Addr)) {
+	deploymentsWithin(t, http, 0, test)
+}
+
+// deploymentsWithin gives the stage a timeout.
+func deploymentsWithin(t *testing.T, http httpfront.Config, timeout time.Duration, test func(t *testing.T, s *streamer, addr net.Addr)) {
 	http.Listen = "127.0.0.1:0"
 	t.Run("one process", func(t *testing.T) {
 		s := newStreamer()
-		w, err := cluster.NewWhole(cluster.WholeConfig{Stages: []cluster.Stage{{Name: "streams", Slots: 4, Handler: s}}, HTTP: http})
+		w, err := cluster.NewWhole(cluster.WholeConfig{Stages: []cluster.Stage{{Name: "streams", Slots: 4, Handler: s, Timeout: timeout}}, HTTP: http})
 		require.NoError(t, err)
 		stop := start(t, w)
 		await(t, w.Ready())
@@ -176,7 +184,7 @@ func deployments(t *testing.T, http httpfront.Config, test func(t *testing.T, s 
 	})
 	t.Run("sockets", func(t *testing.T) {
 		s := newStreamer()
-		f, _ := remote(t, http, s)
+		f, _ := remoteWithin(t, http, s, timeout)
 		test(t, s, f.Addr())
 	})
 }
@@ -185,10 +193,18 @@ func deployments(t *testing.T, http httpfront.Config, test func(t *testing.T, s 
 // the worker's hard stop, too.
 func remote(t *testing.T, http httpfront.Config, h pipeline.Handler) (*cluster.Front, func() error) {
 	t.Helper()
+	return remoteWithin(t, http, h, 0)
+}
+
+func remoteWithin(t *testing.T, http httpfront.Config, h pipeline.Handler, timeout time.Duration) (*cluster.Front, func() error) {
+	t.Helper()
 	http.Listen = "127.0.0.1:0"
 	dir := t.TempDir()
 	end := func(name string) string { return "ipc://" + filepath.Join(dir, name) }
-	p, err := cluster.NewProxy(cluster.ProxyConfig{Stage: "streams", Upstream: end("up"), Downstream: end("down")})
+	p, err := cluster.NewProxy(cluster.ProxyConfig{
+		Stage: "streams", Upstream: end("up"), Downstream: end("down"), Timeout: timeout,
+		Fronts: []loopback.FrontEndpoint{{Endpoint: end("loop")}}, Interrupts: []string{end("int")},
+	})
 	require.NoError(t, err)
 	start(t, p)
 	f, err := cluster.NewFront(cluster.FrontConfig{HTTP: http, Proxy: end("up"), Loopback: end("loop"), Interrupt: end("int")})
@@ -196,7 +212,7 @@ func remote(t *testing.T, http httpfront.Config, h pipeline.Handler) (*cluster.F
 	start(t, f)
 	await(t, f.Ready())
 	w, err := pipeline.NewWorker(pipeline.WorkerConfig{
-		Stage: "streams", Handler: h, Slots: 4, Upstream: end("down"),
+		Stage: "streams", Handler: h, Slots: 4, Upstream: end("down"), Timeout: timeout,
 		Fronts: []loopback.FrontEndpoint{{Endpoint: end("loop")}}, Interrupts: []string{end("int")},
 	})
 	require.NoError(t, err)
@@ -437,6 +453,21 @@ func TestTimesOfAStream(t *testing.T) {
 		assert.Empty(t, body)
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		assert.Equal(t, context.Canceled, <-s.ended)
+	})
+}
+
+// A stage's timeout is for the first part, as a request's is: a stream that goes on
+// for longer is not cut, nor begun by another worker; what has not begun in time is.
+func TestAStreamMayOutlastItsStagesTimeout(t *testing.T) {
+	deploymentsWithin(t, httpfront.Config{}, 700*time.Millisecond, func(t *testing.T, s *streamer, addr net.Addr) {
+		_, r := raw(t, addr, asks("GET", "/slowly", "1.1")) // 1.6 s
+		_, body, err := read(t, r, "GET")
+		require.NoError(t, err)
+		assert.Equal(t, "0123", body)
+		_, r = raw(t, addr, asks("POST", "/never", "1.1"))
+		a, _, err := read(t, r, "POST")
+		require.NoError(t, err)
+		assert.Equal(t, 504, a.StatusCode)
 	})
 }
 

@@ -104,6 +104,10 @@ class Links:
         if random.random() < share:
             self.want, self._next = self.all[to], now + SETTLE
 
+    def begun(self, key: Key) -> None:
+        """Tells that the job is being answered in parts."""
+        self.home.begun(key)
+
     def finish(self, key: Key, beat: bytes) -> None:
         """Notes that a job has been done: the proxy has to be told."""
         self.home.finish(key, beat)

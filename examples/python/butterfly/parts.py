@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Iterator, List
+from typing import Callable, Iterator, List
 
 from .job import Interrupted, Job
 from .result import Reply, Streamed, octets, reply
@@ -19,8 +19,10 @@ SILENT = 10.0  # seconds after which a front that does not reply is taken for de
 class Parts:
     """The answer to one job, on its way."""
 
-    def __init__(self, job: Job, answer: Streamed, outlets: Outlets, interrupts: Interrupts) -> None:
-        self.job, self.answer = job, answer
+    def __init__(
+        self, job: Job, answer: Streamed, outlets: Outlets, interrupts: Interrupts, begins: Callable[[], None]
+    ) -> None:
+        self.job, self.answer, self._begins = job, answer, begins
         self._outlets, self._interrupts = outlets, interrupts
         self.begun = False  # the first part has been sent
         self._whole = False  # the body has come to its end
@@ -77,6 +79,7 @@ class Parts:
     def _first(self, body: bytes) -> None:
         self._outlets.part(self.job, STREAM, 0, self.answer.head.status, self.answer.opening() + body)
         self.begun = self.job.lifted = True
+        self._begins()
         self._part = 1
 
     def _send(self, body: bytes, flags: int, status: int) -> None:

@@ -146,7 +146,7 @@ class Process:
         if result is None:
             job.check()  # who sees that nobody waits need not return anything
         if isinstance(result, Streamed):
-            self.parts = Parts(job, result, self.outlets, self.interrupts)
+            self.parts = Parts(job, result, self.outlets, self.interrupts, lambda: self.link.begun(job.info.key))
             return self.parts.run()
         if not isinstance(result, (Reply, Forward)):
             raise TypeError(f"the worker returned {result!r}, want reply(...), stream(...) or forward(...)")

@@ -18,6 +18,7 @@ from .result import Forward, Reply
 from .text import render
 from .wire import (
     BEAT,
+    BEGUN,
     CREDIT,
     FRONT_NAME,
     PIECE,
@@ -162,6 +163,15 @@ class Link:
             self.status = Status.parse(message[0])
             return None
         return message
+
+    def begun(self, key: Key) -> None:
+        """Tells a butterfly proxy that the job is being answered in parts: the stage's
+        timeout was for the first."""
+        if self.butterfly and self.connected:
+            try:
+                self.socket.send_multipart([self.beat, beat_frame(self.instance, key, BEGUN)])
+            except zmq.Again:
+                pass  # the connection has gone, and the job with it
 
     def finish(self, key: Key, beat: bytes) -> None:
         """Notes that a job has been done: the proxy has to be told."""

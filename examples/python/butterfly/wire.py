@@ -10,7 +10,7 @@ Key = Tuple[int, int, int]  # a job's: its front's instance, id, time
 
 BEAT = b"BFLB"  # what the second frame of a beat begins with
 STATUS = b"BFLS"  # what the status of a stage begins with
-WITHDRAW, TELL = 1, 4  # flags of a beat
+WITHDRAW, TELL, BEGUN = 1, 4, 8  # flags of a beat
 HEAD = 2  # flag: the client asked with HEAD
 STREAM, STREAM_END = 4, 8  # flags: a part of a stream, and its last
 CREDIT = b"\xffBFLY"  # what credit begins with
