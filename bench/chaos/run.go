@@ -167,6 +167,9 @@ func (p *proof) aftermath(ctx context.Context) {
 	if err := p.rig.Stop(drainOf(p.o) + 5*time.Second); err != nil {
 		p.ledger.Break("%v", err)
 	}
+	if left := p.rig.LeftBehind(5 * time.Second); len(left) > 0 {
+		p.ledger.Break("left behind: %q", left)
+	}
 }
 
 // settle holds what the clients were told against what the workers did.

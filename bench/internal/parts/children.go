@@ -49,6 +49,21 @@ func (p *Part) Children() []*Child {
 	return children
 }
 
+// Running returns the command lines of all processes that hold text.
+func Running(text string) (lines []string) {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil
+	}
+	for _, file := range files {
+		line, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(line), text) {
+			lines = append(lines, strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return lines
+}
+
 // parentOf returns the parent of a process, 0 if there is no such process.
 func parentOf(pid int) int {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

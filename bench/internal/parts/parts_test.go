@@ -103,6 +103,7 @@ func TestTerminateTellsHowItEnded(t *testing.T) {
 func TestChildrenAreThePartsOwn(t *testing.T) {
 	p, _ := script(t, "sleep 1000 & sleep 1000 & echo up; wait")
 	printed(t, p, "up\n")
+	assert.NotEmpty(t, Running("sleep 1000 & sleep 1000 & echo up; wait"))
 	children := p.Children()
 	require.Len(t, children, 2)
 	assert.Equal(t, p.PID(), parentOf(children[0].PID))
@@ -114,6 +115,7 @@ func TestChildrenAreThePartsOwn(t *testing.T) {
 	}
 	p.Kill()
 	assert.Empty(t, p.Children())
+	assert.Empty(t, Running("sleep 1000 & sleep 1000 & echo up; wait"))
 }
 
 func TestProbe(t *testing.T) {

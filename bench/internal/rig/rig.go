@@ -3,10 +3,12 @@
 package rig
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -110,7 +112,12 @@ func (r *Rig) prepare() (file string, err error) {
 		r.Fronts = append(r.Fronts, &clients.Front{Name: name, Address: f.Listen, History: &clients.History{}})
 	}
 	for _, name := range trial.StageNames() {
-		g.Stages[name] = trial.Stage{Name: name, Upstream: w.at(name + ".up"), Downstream: w.at(name + ".down")}
+		s := trial.Stage{Name: name}
+		for n := range trial.Proxies(name) {
+			s.Upstream = append(s.Upstream, w.at(numbered(name, ".", n)+".up"))
+			s.Downstream = append(s.Downstream, w.at(numbered(name, ".", n)+".down"))
+		}
+		g.Stages[name] = s
 	}
 	if w.err != nil {
 		return "", w.err
@@ -121,6 +128,15 @@ func (r *Rig) prepare() (file string, err error) {
 	}
 	file = filepath.Join(r.dir, "graph.yaml")
 	return file, errors.Join(os.WriteFile(file, []byte(text), 0o600), os.WriteFile(g.Script, []byte(trial.Script), 0o600))
+}
+
+// numbered returns the name of one of a stage's proxies, from 1 where there are
+// several.
+func numbered(stage, mark string, n int) string {
+	if trial.Proxies(stage) == 1 {
+		return stage
+	}
+	return fmt.Sprint(stage, mark, n+1)
 }
 
 // wires makes endpoints.
@@ -172,7 +188,9 @@ func (r *Rig) members(file string) {
 		add(&Member{Role: RoleFront, Front: f}, "front-"+f.Name, "front:"+f.Name)
 	}
 	for _, stage := range trial.StageNames() {
-		add(&Member{Role: RoleProxy, Stage: stage}, "proxy-"+stage, "proxy:"+stage)
+		for n := range trial.Proxies(stage) {
+			add(&Member{Role: RoleProxy, Stage: stage}, "proxy-"+numbered(stage, "-", n), "proxy:"+numbered(stage, "/", n))
+		}
 		for n := range each {
 			programs := stage == trial.Note && r.cfg.Library != ""
 			add(&Member{Role: RoleWorkers, Stage: stage, Programs: programs}, fmt.Sprint("workers-", stage, "-", n), "workers:"+stage)
@@ -217,9 +235,10 @@ func ready(ctx context.Context, f *clients.Front) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = response.Body.Close() }() // its status says all
+	defer func() { _ = response.Body.Close() }() // it was only read
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %s", errNotReady, response.Status)
+		why, _ := io.ReadAll(io.LimitReader(response.Body, 1000)) // without it the status has to do
+		return fmt.Errorf("%w: %s: %s", errNotReady, response.Status, bytes.TrimSpace(why))
 	}
 	return nil
 }
@@ -251,6 +270,17 @@ func (r *Rig) Stop(limit time.Duration) error {
 		rank(func(m *Member) bool { return m.Role == RoleWorkers && m.Stage == stage })
 	}
 	return errors.Join(errs...)
+}
+
+// LeftBehind returns the command lines of processes that the service has left,
+// worker programs of a killed keeper for example. Those that are about to end
+// have limit for that.
+func (r *Rig) LeftBehind(limit time.Duration) (left []string) {
+	for end := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
+		if left = parts.Running(r.dir); len(left) == 0 || time.Now().After(end) {
+			return left
+		}
+	}
 }
 
 // Close kills what is left, and takes the folder away.

@@ -29,10 +29,20 @@ type Front struct {
 	Loopback, Interrupt At
 }
 
-// Stage is a stage of the service.
+// Stage is a stage of the service, with the endpoints of its proxies, one or
+// several.
 type Stage struct {
 	Name                 string
-	Upstream, Downstream At
+	Upstream, Downstream []At
+}
+
+// Proxies says how many proxies each stage has: the one that jobs enter again and
+// again has several.
+func Proxies(stage string) int {
+	if stage == Turn {
+		return 2
+	}
+	return 1
 }
 
 // Graph says what the service's graph file is to be.
