@@ -132,6 +132,8 @@ func refusalOf(err error) refusal {
 		return refusal{status: 502, message: "the stage's answer is no HTTP response"}
 	case errors.As(err, &submit):
 		return refusal{status: 503, message: "the stage does not take requests now", retry: true}
+	case errors.As(err, new(*lateError)):
+		return refusal{status: 503, message: "too many requests are waiting: the answer would come too late", retry: true}
 	}
 	for _, known := range refusals {
 		if errors.Is(err, known.err) {
