@@ -74,11 +74,11 @@ func (c *conn) graceOver(waits uint64) {
 	}
 }
 
-// client returns the number by which the stages tell the request's client from
+// clientOf returns the number by which the stages tell the request's client from
 // others, for the turns that clients take: of the configured header field, or of
 // the address. Numbers are hashes, the same at every front: two clients may share
 // one, and then share their turns.
-func (x *exchange) client(route *Route) uint32 {
+func (x *exchange) clientOf(route *Route) uint32 {
 	name := cmp.Or(route.ClientHeader, x.front.cfg.ClientHeader)
 	if name != "" {
 		if value := x.ctx.Request.Header.Peek(name); len(value) > 0 {

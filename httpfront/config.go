@@ -201,6 +201,10 @@ type Route struct {
 	Priority uint8
 	// ClientHeader is Config.ClientHeader for these requests; "" is that one.
 	ClientHeader string
+	// Lane refuses the request if it cannot be answered in time; nil: nobody
+	// does. Requests that share the workers share a lane, but for those of
+	// different priorities.
+	Lane *Lane
 	// CORS is in place of Config.CORS; nil: that holds.
 	CORS *CORSPolicy
 	// Compat is what Config.Compat reports, for this request.

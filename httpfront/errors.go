@@ -115,6 +115,8 @@ func refusalOf(err error) refusal {
 		return refusal{status: 502, message: "the stage's answer is no HTTP response"}
 	case errors.As(err, &submit):
 		return refusal{status: 503, message: "the stage does not take requests now", retry: true}
+	case errors.As(err, new(*lateError)):
+		return refusal{status: 503, message: "too many requests are waiting: the answer would come too late", retry: true}
 	case errors.Is(err, spool.ErrFull), errors.Is(err, spool.ErrBusy):
 		return refusal{status: 503, message: "there is no room for the body now", retry: true, close: true}
 	case errors.Is(err, spool.ErrDisk):

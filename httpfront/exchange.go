@@ -27,10 +27,12 @@ type exchange struct {
 	key   wire.Key  // of the pending request, once there is one
 	to    *Served   // counts the answer; nil: nobody does
 
-	asker netip.Addr  // for whom the request is made; zero: the peer, or nobody knows
-	cors  *CORSPolicy // nil: nothing is said of pages of other origins
-	asks  bool        // it is a preflight
-	named string      // its id, where ids are taken over or told; ""
+	asker  netip.Addr  // for whom the request is made; zero: the peer, or nobody knows
+	cors   *CORSPolicy // nil: nothing is said of pages of other origins
+	asks   bool        // it is a preflight
+	named  string      // its id, where ids are taken over or told; ""
+	client uint32      // by which the stages tell the client from others
+	lane   *Lane       // that it is in; nil: none
 
 	parsed   bool            // the head is a good one
 	unread   bool            // nobody knows what follows on the connection
@@ -60,6 +62,7 @@ func (f *Front) handle(ctx *fasthttp.RequestCtx) {
 func (x *exchange) end() {
 	if p := recover(); p != nil {
 		x.conn.settled()
+		x.leave(dropped)
 		x.front.log.Error("request handling panicked", "request_id", x.id(), "panic", p, "stack", string(debug.Stack()))
 		x.ctx.Response.Reset()
 		x.refuse(&internalError{p})
@@ -179,30 +182,6 @@ func (x *exchange) route(req *httptext.Request) (Route, error) {
 	return route, err
 }
 
-// open registers the request as pending.
-func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending, error) {
-	timeout := route.Timeout
-	if timeout == 0 {
-		timeout = x.front.cfg.Timeout
-	}
-	ask := loopback.Ask{Bytes: req.Size(), Now: x.began}
-	if x.received { // that took what it took
-		ask.Now = time.Now()
-	}
-	if timeout > 0 {
-		ask.Deadline = ask.Now.Add(timeout)
-	}
-	p, err := x.front.cfg.Table.Open(ask)
-	if err != nil {
-		if gauge, ok := route.Stage.(loopback.Gauge); ok && errors.Is(err, loopback.ErrFull) {
-			err = &pendingError{err, gauge.Wait()}
-		}
-		return nil, err
-	}
-	x.key = p.Info().Key()
-	return p, nil
-}
-
 // ask submits the job and waits for its answer, or for the first part of it. The
 // request belongs to the stage from then on. An answer that comes in parts can
 // still be abandoned by the connection.
@@ -210,7 +189,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	info := p.Info()
 	info.Version = uint8(req.Minor)
 	info.KeepAlive, info.Close = req.Connection()
-	info.Client = x.client(route)
+	info.Client = x.client
 	x.tell(info)
 	info.Priority = route.Priority
 	if x.head {
@@ -226,6 +205,7 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 		p.Fail(&submitError{err})
 	}
 	answer, err := p.Wait()
+	x.leave(outcomeOf(&answer, err))
 	if p.Stream() == nil {
 		x.conn.settled()
 	}

@@ -18,6 +18,7 @@ type gauged struct {
 }
 
 func (g gauged) Wait() time.Duration { return g.wait }
+func (g gauged) Busy() (int, bool)   { return 1, false }
 
 // after returns a reply's Retry-After in seconds.
 func (r reply) after(t *testing.T) int {

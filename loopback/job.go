@@ -46,6 +46,9 @@ type Gauge interface {
 	// have got workers, by what it was measured to do; 0 where that is not known.
 	// It does not block.
 	Wait() time.Duration
+	// Busy reports how many jobs the stage does at a time, and whether more wait
+	// while no worker is idle. It does not block.
+	Busy() (slots int, backlogged bool)
 }
 
 // Answerer takes answers. Implementations are safe for concurrent use.

@@ -22,7 +22,9 @@ type Remote struct {
 	leads []Losable        // where its jobs may come to
 	lost  func()           // told of connections that ended with jobs; may be nil
 
-	draining atomic.Bool  // what the last status said; it ends before up is set
+	draining atomic.Bool // what the last status said; it ends before up is set
+	backlog  atomic.Bool // likewise: jobs wait, and no slot is idle
+	slots    atomic.Uint32
 	full     atomic.Int64 // until when it holds that the stage is full, in Unix ns; 0: it is not
 
 	group   Losable // of which it is one; nil: it is alone
@@ -248,6 +250,7 @@ func (r *Remote) PeerDown(*transport.Peer, error) {
 	closing := r.state.Status.Closing // it has all that was sent
 	r.state = RemoteState{}
 	r.full.Store(0)
+	r.backlog.Store(false)
 	r.mu.Unlock()
 	if r.table != nil {
 		r.table.StageLost(r.losable(), time.Now())
@@ -283,6 +286,8 @@ func (r *Remote) Receive(p *transport.Peer, batch []transport.Message) {
 		r.prime = s.Prime
 		r.draining.Store(s.Draining || s.Closing)
 		r.full.Store(fullUntil(&s, r.state.Told))
+		r.slots.Store(s.Slots)
+		r.backlog.Store(s.Slots > 0 && s.Idle == 0 && s.Queued > 0)
 		if s.Closing {
 			r.up.Store(false)
 			p.Finish()
@@ -311,6 +316,11 @@ func fullUntil(s *wire.Status, now time.Time) int64 {
 		return 0
 	}
 	return now.Add(min(s.Wait/2, trustFull)).UnixNano()
+}
+
+// Busy implements Gauge: it is what the last status said.
+func (r *Remote) Busy() (slots int, backlogged bool) {
+	return int(r.slots.Load()), r.backlog.Load()
 }
 
 // Wait implements Gauge.

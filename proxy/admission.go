@@ -20,6 +20,16 @@ const (
 	AdmitDeadline
 )
 
+// NoWorkers says what becomes of jobs that come straight from a front while a
+// stage has no workers.
+type NoWorkers uint8
+
+// What a stage may say.
+const (
+	NoWorkersWait   NoWorkers = iota // they wait for one
+	NoWorkersRefuse                  // they are refused
+)
+
 // margin is the part of a wait, one in so many, by which it may be longer than
 // computed. A queue that is shorter by so much costs no work; without it those that
 // wait longest would be begun with no more time left than most jobs take, and the
@@ -39,12 +49,12 @@ func (b *Balancer) Admit(job *loopback.Job, now time.Time) error {
 		return nil
 	}
 	deadline := deadlineOf(&job.Info, 0)
-	if deadline == 0 || b.pace.interval() == 0 {
+	if deadline == 0 || b.pace.Interval() == 0 {
 		return nil
 	}
 	b.queue.settle()
-	wait := b.pace.waits(b.queue.order.ahead(job.Info.Client, job.Info.Priority))
-	if now.Add(wait+wait/margin+b.pace.service).UnixMicro() <= deadline {
+	wait := b.pace.Waits(b.queue.order.ahead(job.Info.Client, job.Info.Priority))
+	if now.Add(wait+wait/margin+b.pace.Service()).UnixMicro() <= deadline {
 		return nil
 	}
 	return &DeadlineError{Wait: wait, Retry: b.Wait()}
@@ -61,9 +71,44 @@ func (b *Balancer) selects(info *wire.Info) bool {
 // through other stages is begun all the same, and one that was begun before.
 func (b *Balancer) hopeless(e *entry, now time.Time) bool {
 	return b.cfg.Admission == AdmitDeadline && e.indexed && e.job.Info.Hops <= 1 && e.job.Info.Attempt == 0 &&
-		now.Add(b.pace.service).UnixMicro() > e.deadline-b.queue.skew
+		now.Add(b.pace.Service()).UnixMicro() > e.deadline-b.queue.skew
+}
+
+// Busy returns how many slots there are, and whether jobs wait while none is idle.
+func (b *Balancer) Busy() (slots int, backlogged bool) {
+	return b.heard, b.heard > 0 && b.idle.first == nil && b.queue.first != nil
 }
 
 // Wait returns how long it takes until all that waits now has got slots; 0
 // where that is not known.
-func (b *Balancer) Wait() time.Duration { return b.pace.waits(b.Queued()) }
+func (b *Balancer) Wait() time.Duration { return b.pace.Waits(b.Queued()) }
+
+// full compares what really waits with the bounds: jobs for which a slot is
+// idle are about to leave.
+func (b *Balancer) full(size int) error {
+	if b.cfg.NoWorkers == NoWorkersRefuse && b.heard == 0 {
+		return ErrNoWorkers
+	}
+	if b.fits(size) {
+		return nil
+	}
+	return &QueueFullError{
+		Jobs: b.queue.length - b.idle.length, Bytes: b.queue.bytes + b.queue.crowds.bytes, Retry: b.Wait(),
+	}
+}
+
+// fits reports whether a front's job of that size has room in the queue.
+func (b *Balancer) fits(size int) bool {
+	waiting := b.queue.length - b.idle.length
+	return waiting < 0 || (b.cfg.MaxQueue <= 0 || waiting < b.cfg.MaxQueue) &&
+		(b.cfg.MaxQueueBytes <= 0 || b.queue.bytes+b.queue.crowds.bytes+int64(size) <= b.cfg.MaxQueueBytes)
+}
+
+// measure counts the time until now. Without slots that take jobs none passes.
+func (b *Balancer) measure(now time.Time) {
+	if b.heard > b.stuck {
+		b.pace.Observe(now, b.done)
+	} else {
+		b.pace.Pause()
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/butterfly-zmq/butterfly/internal/queueing"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 	"github.com/butterfly-zmq/butterfly/loopback"
 )
@@ -64,16 +65,6 @@ type BalancerConfig struct {
 	NoWorkers NoWorkers
 }
 
-// NoWorkers says what becomes of jobs that come straight from a front while a
-// stage has no workers.
-type NoWorkers uint8
-
-// What a stage may say.
-const (
-	NoWorkersWait   NoWorkers = iota // they wait for one
-	NoWorkersRefuse                  // they are refused
-)
-
 // Chooser picks one of several idle slots for a job and returns its place in
 // idle, which is ordered longest idle first. Any other number means the
 // longest idle. It is not asked where there is one only. It runs under the
@@ -113,7 +104,7 @@ type Balancer struct {
 	busy       slotList    // slots that hold jobs, the longest first; only with a timeout
 	streaming  slotList    // those of them whose jobs have begun to be answered in parts
 	candidates []Candidate // scratch for the Chooser
-	pace       pace
+	pace       queueing.Pace
 
 	prime int    // slots of Prime kind
 	heard int    // slots that have been idle once
@@ -156,7 +147,7 @@ func (b *Balancer) Idle(s *Slot, beat []byte, done wire.Key) {
 	}
 	s.beat = beat
 	if b.queue.length == 0 {
-		b.pace.pause()
+		b.pace.Pause()
 	}
 	if s.idle {
 		return // its place among the idle stays
@@ -189,7 +180,7 @@ func (b *Balancer) free(s *Slot) {
 	if s.kind == Prime {
 		s.maybe = s.held.job
 	}
-	b.pace.finish(s.held.since)
+	b.pace.Finish(s.held.since)
 	b.release(s)
 	s.held = holding{}
 	b.done++
@@ -216,27 +207,6 @@ func (b *Balancer) Submit(job *loopback.Job) error {
 	return nil
 }
 
-// full compares what really waits with the bounds: jobs for which a slot is
-// idle are about to leave.
-func (b *Balancer) full(size int) error {
-	if b.cfg.NoWorkers == NoWorkersRefuse && b.heard == 0 {
-		return ErrNoWorkers
-	}
-	if b.fits(size) {
-		return nil
-	}
-	return &QueueFullError{
-		Jobs: b.queue.length - b.idle.length, Bytes: b.queue.bytes + b.queue.crowds.bytes, Retry: b.Wait(),
-	}
-}
-
-// fits reports whether a front's job of that size has room in the queue.
-func (b *Balancer) fits(size int) bool {
-	waiting := b.queue.length - b.idle.length
-	return waiting < 0 || (b.cfg.MaxQueue <= 0 || waiting < b.cfg.MaxQueue) &&
-		(b.cfg.MaxQueueBytes <= 0 || b.queue.bytes+b.queue.crowds.bytes+int64(size) <= b.cfg.MaxQueueBytes)
-}
-
 // Requeue gives a job that was in the stage already the next turn of its class,
 // whatever the bounds are.
 func (b *Balancer) Requeue(job *loopback.Job) { b.queue.pushFront(job) }
@@ -251,7 +221,7 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 	}
 	if b.queue.first == nil {
 		if b.idle.first != nil {
-			b.pace.pause()
+			b.pace.Pause()
 		}
 		return Assignment{}, false
 	}
@@ -284,15 +254,6 @@ func (b *Balancer) Next(now time.Time) (Assignment, bool) {
 		b.busy.push(s)
 	}
 	return Assignment{Slot: s, Job: s.held.job}, true
-}
-
-// measure counts the time until now. Without slots that take jobs none passes.
-func (b *Balancer) measure(now time.Time) {
-	if b.heard > b.stuck {
-		b.pace.observe(now, b.done)
-	} else {
-		b.pace.pause()
-	}
 }
 
 // Revoke undoes an assignment that could not be carried out: the job is queued

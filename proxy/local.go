@@ -234,6 +234,13 @@ func (l *Local) Status() wire.Status {
 	return s
 }
 
+// Busy implements loopback.Gauge.
+func (l *Local) Busy() (slots int, backlogged bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.balancer.Busy()
+}
+
 // Wait implements loopback.Gauge.
 func (l *Local) Wait() time.Duration {
 	l.mu.Lock()

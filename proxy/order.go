@@ -1,5 +1,7 @@
 package proxy
 
+import "github.com/butterfly-zmq/butterfly/internal/queueing"
+
 // order says which of the jobs that wait is next: among the priority classes in
 // proportion to their weights, within a class one job of each client in turn,
 // and of one client's the first in. So a client with a thousand jobs in the
@@ -19,8 +21,8 @@ type class struct {
 	clients map[uint32]*flow
 	turn    *flow // whose job is next, in a ring of clients that have jobs
 	credit  int
-	length  int    // jobs
-	rounds  rounds // only if they are counted
+	length  int             // jobs
+	rounds  queueing.Rounds // only if they are counted
 }
 
 // flow is the jobs of one client in one class.
@@ -57,7 +59,7 @@ func (o *order) add(e *entry, inFront bool) {
 	c.length++
 	f.length++
 	if o.counts {
-		c.rounds.add(f.length, 1)
+		c.rounds.Add(f.length, 1)
 	}
 	switch {
 	case f.first == nil:
@@ -103,7 +105,7 @@ func (o *order) remove(e *entry) {
 	}
 	e.flow, e.ahead, e.behind = nil, nil, nil
 	if o.counts {
-		c.rounds.add(f.length, -1)
+		c.rounds.Add(f.length, -1)
 	}
 	c.length--
 	f.length--
@@ -176,7 +178,7 @@ func (o *order) ahead(client uint32, priority uint8) int {
 		if f := c.clients[client]; f != nil {
 			own = f.length
 		}
-		before = c.rounds.upTo(own)
+		before = c.rounds.UpTo(own)
 	}
 	all := before
 	for i := range o.classes {

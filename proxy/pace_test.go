@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
@@ -148,11 +147,11 @@ func TestAPaceIsWhatAStageCanDoAndNotWhatIsAsked(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	s := newStation(BalancerConfig{}, 4, always(20*time.Millisecond))
 	s.load(r, 50*time.Millisecond, 0, 20*time.Second) // a tenth of what it can do
-	quiet := s.b.pace.interval()
+	quiet := s.b.pace.Interval()
 	s.load(r, time.Millisecond, 0, 20*time.Second)
-	assert.InDelta(t, 5, s.b.pace.interval().Seconds()*1e3, 0.1, "milliseconds per job")
+	assert.InDelta(t, 5, s.b.pace.Interval().Seconds()*1e3, 0.1, "milliseconds per job")
 	assert.True(t, quiet == 0 || quiet < 10*time.Millisecond, "measured %v while slots were idle", quiet)
-	assert.InDelta(t, 20, s.b.pace.service.Seconds()*1e3, 2)
+	assert.InDelta(t, 20, s.b.pace.Service().Seconds()*1e3, 2)
 	assert.InEpsilon(t, 5*s.b.Queued(), s.b.Wait().Milliseconds(), 0.05)
 }
 
@@ -168,8 +167,8 @@ func TestAPaceOfMixedCosts(t *testing.T) {
 	}
 	s := newStation(BalancerConfig{}, 8, cost) // 6.4 ms a job
 	s.load(r, time.Millisecond, 0, 30*time.Second)
-	assert.InDelta(t, 6.4, s.b.pace.interval().Seconds()*1e3, 2)
-	assert.Less(t, s.b.pace.service, 10*time.Millisecond)
+	assert.InDelta(t, 6.4, s.b.pace.Interval().Seconds()*1e3, 2)
+	assert.Less(t, s.b.pace.Service(), 10*time.Millisecond)
 	expected, waiting := s.b.Wait(), s.b.Queued()
 	require.Greater(t, waiting, 10_000)
 	began := s.now
@@ -186,14 +185,14 @@ func TestAPaceFollowsTheStage(t *testing.T) {
 		require.NoError(t, s.arrive(1, 0))
 	}
 	s.until(s.now.Add(20 * time.Second))
-	assert.InDelta(t, 500, s.b.pace.interval().Milliseconds(), 30, "slow jobs are remembered, too")
+	assert.InDelta(t, 500, s.b.pace.Interval().Milliseconds(), 30, "slow jobs are remembered, too")
 	cost = 10 * time.Millisecond
 	s.until(s.now.Add(2 * time.Second))
-	assert.Less(t, s.b.pace.interval(), 50*time.Millisecond, "faster: at once")
+	assert.Less(t, s.b.pace.Interval(), 50*time.Millisecond, "faster: at once")
 	s.until(s.now.Add(10 * time.Second))
 	cost = 100 * time.Millisecond
 	s.until(s.now.Add(25 * time.Second))
-	assert.InDelta(t, 50, s.b.pace.interval().Milliseconds(), 10, "slower: in time")
+	assert.InDelta(t, 50, s.b.pace.Interval().Milliseconds(), 10, "slower: in time")
 }
 
 func TestAStageThatDoesNothingIsMeasuredSlowly(t *testing.T) {
@@ -203,11 +202,11 @@ func TestAStageThatDoesNothingIsMeasuredSlowly(t *testing.T) {
 		require.NoError(t, s.arrive(1, 0))
 	}
 	s.until(s.now.Add(10 * time.Second))
-	before := s.b.pace.interval()
+	before := s.b.pace.Interval()
 	cost = time.Hour
 	s.until(s.now.Add(time.Second)) // both slots have such a job
 	s.assign()                      // the clock's tick
-	after := s.b.pace.interval()
+	after := s.b.pace.Interval()
 	assert.Greater(t, after, before)
 	assert.Less(t, after, 2*before, "one dear job does not make a queue of cheap ones hopeless")
 }
@@ -226,7 +225,7 @@ func TestTimeWithoutWorkersIsNotMeasured(t *testing.T) {
 		s.now = s.now.Add(100 * time.Millisecond)
 		s.assign()
 	}
-	assert.InDelta(t, 10, s.b.pace.interval().Milliseconds(), 1)
+	assert.InDelta(t, 10, s.b.pace.Interval().Milliseconds(), 1)
 }
 
 func TestOfTooFewJobsNothingIsMade(t *testing.T) {
@@ -237,40 +236,4 @@ func TestOfTooFewJobsNothingIsMade(t *testing.T) {
 	s.until(s.now.Add(11 * time.Second))
 	assert.Zero(t, s.b.Wait())
 	require.NoError(t, s.arrive(1, 15*time.Second), "one job proves nothing")
-}
-
-func TestRoundsAgainstAModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var r rounds
-		clients := make([]int, 5)
-		for range rapid.IntRange(1, 300).Draw(t, "steps") {
-			c := &clients[rapid.IntRange(0, 4).Draw(t, "client")]
-			if *c > 0 && rapid.IntRange(0, 2).Draw(t, "what") == 0 {
-				r.add(*c, -1)
-				*c--
-			} else {
-				*c++
-				r.add(*c, 1)
-			}
-			n := rapid.IntRange(0, 400).Draw(t, "rounds")
-			want := 0
-			for _, c := range clients {
-				want += min(c, n)
-			}
-			require.Equal(t, want, r.upTo(n))
-		}
-	})
-}
-
-func TestRoundsGiveAPeaksMemoryBack(t *testing.T) {
-	var r rounds
-	for n := 1; n <= 5000; n++ {
-		r.add(n, 1)
-	}
-	for n := 5000; n > 0; n-- {
-		r.add(n, -1)
-	}
-	assert.Nil(t, r.tree)
-	r.add(1, 1)
-	assert.Equal(t, 1, r.upTo(1))
 }

@@ -22,7 +22,7 @@ type budget struct {
 
 	mu      sync.Mutex // guards the fields below, and those of the holdings
 	held    int64
-	holders []*holding    // oldest first
+	holders []*holding    // who holds something or waits; oldest first
 	freed   chan struct{} // closed when something was released
 	looked  time.Time     // when stuck last compared
 }
@@ -84,12 +84,12 @@ func (b *budget) take(h *holding, n int64) (freed <-chan struct{}, err error) {
 		defer b.mu.Unlock()
 		return nil, h.evicted
 	}
-	if b.held+n <= b.limit || len(b.holders) == 0 || b.holders[0] == h {
+	if !slices.Contains(b.holders, h) {
+		b.holders = append(b.holders, h)
+		h.before = -leastProgress // it has a whole span to go on in
+	}
+	if b.holders[0] == h || b.held+n <= b.limit && !b.waitsBefore(h) {
 		defer b.mu.Unlock()
-		if h.bytes == 0 {
-			b.holders = append(b.holders, h)
-			h.before = -leastProgress // it has a whole span to go on in
-		}
 		h.waits = false
 		h.bytes += n
 		b.held += n
@@ -103,6 +103,20 @@ func (b *budget) take(h *holding, n int64) (freed <-chan struct{}, err error) {
 		v.evict(v.evicted)
 	}
 	return freed, nil
+}
+
+// waitsBefore reports whether somebody who came before h waits: room goes to the
+// older ones, so that they end. The caller holds the lock.
+func (b *budget) waitsBefore(h *holding) bool {
+	for _, other := range b.holders {
+		if other == h {
+			return false
+		}
+		if other.waits {
+			return true
+		}
+	}
+	return false
 }
 
 // stuck returns those that do not go on, and takes away what they hold. It compares
@@ -129,7 +143,7 @@ func (b *budget) stuck(now time.Time) (victims []*holding) {
 // drop ends what h holds. The caller holds the lock.
 func (b *budget) drop(h *holding) {
 	b.held -= h.bytes
-	h.bytes = 0
+	h.bytes, h.waits = 0, false
 	if i := slices.Index(b.holders, h); i >= 0 {
 		b.holders = slices.Delete(b.holders, i, i+1)
 	}
@@ -144,7 +158,7 @@ func (h *holding) release() {
 	}
 	h.of.mu.Lock()
 	defer h.of.mu.Unlock()
-	if h.bytes > 0 {
+	if h.bytes > 0 || h.waits {
 		h.of.drop(h)
 	}
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"net"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +9,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// total is what all hold.
+func (b *budget) total() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held
+}
 
 // begin sends the beginning of a frame of size bytes: so many of them.
 func begin(t *testing.T, conn net.Conn, size uint64, come int) {
@@ -23,9 +29,7 @@ func TestUnendedMessagesAreBoundedTogether(t *testing.T) {
 	const size, peers = 8 << 20, 40
 	inBubble(t, func(t *testing.T, r *rig) {
 		h := record(t)
-		r.listen(Options{Socket: Router, Heartbeat: -1, MaxUnended: 4 * size}, h)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+		l, _ := r.listen(Options{Socket: Router, Heartbeat: -1, MaxUnended: 4 * size}, h)
 		for range peers {
 			conn := r.shaken(Dealer)
 			await(t, h.up)
@@ -34,8 +38,8 @@ func TestUnendedMessagesAreBoundedTogether(t *testing.T) {
 		good := r.shaken(Dealer)
 		await(t, h.up)
 		synctest.Wait()
-		runtime.ReadMemStats(&after)
-		assert.Less(t, after.HeapAlloc-min(before.HeapAlloc, after.HeapAlloc), uint64(peers*size/2+(6*size)), "theirs, and what we took of it")
+		assert.LessOrEqual(t, l.unended.total(), int64(4*size+size), "of all that came")
+		assert.GreaterOrEqual(t, l.unended.total(), int64(3*size), "and that is used")
 
 		// Small messages go on at once.
 		start := time.Now()
@@ -85,11 +89,7 @@ func TestTheAccountOfUnendedMessagesEnds(t *testing.T) {
 			require.NoError(t, d.Send(m, nil))
 			h.message()
 		}
-		held := func() int64 {
-			l.unended.mu.Lock()
-			defer l.unended.mu.Unlock()
-			return l.unended.held
-		}
+		held := l.unended.total
 		assert.Zero(t, held())
 		conn := r.shaken(Push)
 		await(t, h.up)

@@ -33,6 +33,7 @@ type destination struct {
 // newRouting makes the routing of g, of what stage returns of the stages.
 func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 	r := &routing{router: graph.NewRouter(g)}
+	lanes := make(map[laneKey]*httpfront.Lane)
 	for i := range g.Routes {
 		route := &g.Routes[i]
 		to := stage(route.Stage)
@@ -48,12 +49,43 @@ func newRouting(g *graph.Graph, stage func(name string) destination) *routing {
 				Served: to.served, CORS: cors,
 
 				ClientHeader: route.ClientHeader,
+				Lane:         laneOf(g, route, stage, lanes),
 			},
 			compat: to.compat,
 		})
 		r.fields = r.fields || route.Host != "" || len(route.Header) > 0
 	}
 	return r
+}
+
+// laneKey says which requests share a lane: those that enter by the same stage,
+// in the same class.
+type laneKey struct {
+	stage string
+	class uint8
+}
+
+// laneOf returns the lane of a route whose stage admits by deadline, from lanes or
+// made; nil for others.
+func laneOf(g *graph.Graph, route *graph.Route, stage func(string) destination, lanes map[laneKey]*httpfront.Lane) *httpfront.Lane {
+	key := laneKey{route.Stage, g.Class(route.Priority)}
+	if st, _ := g.Stage(key.stage); st == nil || st.Admission != graph.AdmitDeadline || lanes[key] != nil {
+		return lanes[key]
+	}
+	var way []loopback.Gauge
+	for _, name := range append(behind(g, key.stage), key.stage) {
+		if gauge, ok := stage(name).stage.(loopback.Gauge); ok {
+			way = append(way, gauge)
+		}
+	}
+	lanes[key] = httpfront.NewLane(func() (slots int, backlogged bool) {
+		for _, stage := range way {
+			n, busy := stage.Busy()
+			slots, backlogged = slots+n, backlogged || busy
+		}
+		return slots, backlogged
+	})
+	return lanes[key]
 }
 
 var repeats = map[graph.Repeat]httpfront.Repeat{

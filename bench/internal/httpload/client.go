@@ -36,12 +36,12 @@ func (c *client) run(ctx context.Context) {
 		if c.tooLate(due) {
 			continue
 		}
-		status, err := c.turn(ctx)
+		head, err := c.turn(ctx)
 		now = time.Since(c.start)
 		if ctx.Err() != nil {
 			return // cut off in the middle: neither an answer nor a failure
 		}
-		c.count(due, now, status, err)
+		c.count(due, now, head, err)
 		if kindOf(err) == Connect {
 			pause(ctx, redialPause)
 			now = time.Since(c.start)
@@ -64,29 +64,29 @@ func (c *client) tooLate(due time.Duration) bool {
 }
 
 // count keeps the result of a request that was due behind the warm-up.
-func (c *client) count(due, now time.Duration, status int, err error) {
+func (c *client) count(due, now time.Duration, h head, err error) {
 	switch {
 	case due < c.config.Warmup:
 	case err != nil:
 		c.tally.failed(due, now, err)
 	default:
-		c.tally.answered(due, now, c.end, status)
+		c.tally.answered(due, now, c.end, h)
 	}
 }
 
 // turn sends the request and awaits its answer, over the connection that is
 // there or a new one.
-func (c *client) turn(ctx context.Context) (status int, err error) {
+func (c *client) turn(ctx context.Context) (h head, err error) {
 	if c.link == nil {
 		if err := c.dial(ctx); err != nil {
-			return 0, connectError{err}
+			return head{}, connectError{err}
 		}
 	}
-	head, err := c.exchange()
-	if head.closes || err != nil && !errors.Is(err, errBody) {
+	h, err = c.exchange()
+	if h.closes || err != nil && !errors.Is(err, errBody) {
 		c.hangUp()
 	}
-	return head.status, err
+	return h, err
 }
 
 func (c *client) exchange() (head, error) {

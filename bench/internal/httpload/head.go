@@ -26,6 +26,7 @@ type head struct {
 	length  int64 // of the body; -1 if the header does not say
 	chunked bool
 	closes  bool // the connection is not to be used again
+	retry   bool // it says when to try again
 }
 
 // parseHead reads a header from its status line to the last line's CRLF,
@@ -55,7 +56,7 @@ var crlf = []byte("\r\n")
 // field takes one line in. Most lines are none of ours, and the first letter
 // says so: that is what keeps the parser cheap.
 func (h *head) field(line []byte) error {
-	if first := line[0] | 0x20; first != 'c' && first != 't' {
+	if first := line[0] | 0x20; first != 'c' && first != 't' && first != 'r' {
 		return nil
 	}
 	name, value, _ := bytes.Cut(line, []byte{':'})
@@ -72,6 +73,8 @@ func (h *head) field(line []byte) error {
 			return malformed("a Transfer-Encoding other than chunked", value)
 		}
 		h.chunked = true
+	case bytes.EqualFold(name, []byte("Retry-After")):
+		h.retry = len(value) > 0
 	case bytes.EqualFold(name, []byte("Connection")):
 		// A list of several options never comes with these two in practice.
 		h.closes = bytes.EqualFold(value, []byte("close")) ||

@@ -34,6 +34,10 @@ type Report struct {
 	Waited  int64     `json:"waited,omitempty"`
 	Redials int64     `json:"redials,omitempty"`
 	Latency Latencies `json:"latency_us"`
+	// GoodLatency is that of the answers with status 200.
+	GoodLatency Latencies `json:"good_latency_us"`
+	// Retries counts the answers that say when to try again.
+	Retries int64 `json:"retries,omitempty"`
 	// Measured are the latencies themselves, to be put together with those of
 	// other runs.
 	Measured *latency.Histogram `json:"-"`
@@ -66,7 +70,10 @@ func newReport(c *Config, sum *tally, finish time.Duration) *Report {
 		Seconds:  max(finish-c.Warmup, 0).Seconds(),
 		Statuses: map[string]int64{}, Failures: sum.failures,
 		Unsent: sum.unsent, Redials: sum.redials, Measured: &sum.latency,
-		Latency: Percentiles(&sum.latency),
+		Latency: Percentiles(&sum.latency), Retries: sum.retries,
+	}
+	if sum.good != nil {
+		r.GoodLatency = Percentiles(sum.good)
 	}
 	for status, n := range sum.statuses {
 		if n > 0 {

@@ -56,6 +56,8 @@ type Failure struct {
 // tally is what one connection has measured; each has its own, without locks.
 type tally struct {
 	latency  latency.Histogram
+	good     *latency.Histogram // of the answers with status 200; nil before the first
+	retries  int64              // answers that say when to try again
 	statuses [600]int64
 	failures map[Kind]Failure
 	late     int64 // answers that came after the measured time
@@ -65,9 +67,18 @@ type tally struct {
 }
 
 // answered counts an answer that came at now to a request due at due.
-func (t *tally) answered(due, now, end time.Duration, status int) {
+func (t *tally) answered(due, now, end time.Duration, h head) {
 	t.latency.Record(now - due)
-	t.statuses[status]++
+	t.statuses[h.status]++
+	if h.retry {
+		t.retries++
+	}
+	if h.status == 200 {
+		if t.good == nil {
+			t.good = new(latency.Histogram)
+		}
+		t.good.Record(now - due)
+	}
 	t.last = now
 	if now > end {
 		t.late++
@@ -104,6 +115,13 @@ func (t *tally) skipped(due, now time.Duration) {
 // add takes in what another connection has measured.
 func (t *tally) add(other *tally) {
 	t.latency.Add(&other.latency)
+	if other.good != nil {
+		if t.good == nil {
+			t.good = new(latency.Histogram)
+		}
+		t.good.Add(other.good)
+	}
+	t.retries += other.retries
 	for status, n := range other.statuses {
 		t.statuses[status] += n
 	}

@@ -1,21 +1,23 @@
-package proxy
+package queueing
 
 import (
 	"math"
 	"time"
 )
 
-// How long a pace remembers: what is older than paceTime and than the last
+// LeastJobs is how many jobs have to end before a Pace makes something of them.
+const LeastJobs = 4
+
+// How long a Pace remembers: what is older than paceTime and than the last
 // paceJobs jobs fades, so that a stage of fast jobs follows within seconds, and
-// one of slow jobs still knows some. Of fewer than leastJobs it makes nothing.
+// one of slow jobs still knows some. Of fewer than LeastJobs it makes nothing.
 const (
-	paceTime  = 5 * time.Second
-	paceJobs  = 16
-	leastJobs = 4
-	foldTime  = 100 * time.Millisecond
+	paceTime = 5 * time.Second
+	paceJobs = 16
+	foldTime = 100 * time.Millisecond
 )
 
-// pace measures what a stage is able to do: how much time passes per job while
+// Pace measures what a stage is able to do: how much time passes per job while
 // no slot is idle. When slots are idle the jobs done tell how many came, and
 // nothing about how many could be done, so that is not measured.
 //
@@ -29,8 +31,8 @@ const (
 // How long a single job is going to take is another question, whose answer is
 // the median: the service time.
 //
-// It is a value without clock and lock, as the Balancer of which it is a part.
-type pace struct {
+// It is a value without clock and lock: its owner serializes the calls.
+type Pace struct {
 	last  time.Time     // until when is counted; zero: a slot is idle
 	count uint64        // jobs done by then
 	busy  time.Duration // fading, as jobs is
@@ -44,18 +46,18 @@ type pace struct {
 	ended   int
 }
 
-// finish notes a job that ended, for the service time. The moment is that of
-// the next observe.
-func (p *pace) finish(since time.Time) {
+// Finish notes a job that ended, for the service time. The moment is that of
+// the next Observe.
+func (p *Pace) Finish(since time.Time) {
 	if p.ended < len(p.began) && !since.IsZero() {
 		p.began[p.ended] = since
 		p.ended++
 	}
 }
 
-// observe counts until now, with done as the number of jobs that have ended
-// so far. No slot has been idle since the last time, unless pause was called.
-func (p *pace) observe(now time.Time, done uint64) {
+// Observe counts until now, with done as the number of jobs that have ended
+// so far. No slot has been idle since the last time, unless Pause was called.
+func (p *Pace) Observe(now time.Time, done uint64) {
 	for _, since := range p.began[:p.ended] {
 		p.learn(now.Sub(since))
 	}
@@ -72,11 +74,11 @@ func (p *pace) observe(now time.Time, done uint64) {
 	p.last, p.count = now, done
 }
 
-// pause says that a slot is idle.
-func (p *pace) pause() { p.last, p.ended = time.Time{}, 0 }
+// Pause says that a slot is idle.
+func (p *Pace) Pause() { p.last, p.ended = time.Time{}, 0 }
 
 // fold lets the past fade by as much as is new.
-func (p *pace) fold() {
+func (p *Pace) fold() {
 	keep := max(math.Exp(-float64(p.newBusy)/float64(paceTime)), math.Exp(-float64(p.newJobs)/paceJobs))
 	p.busy = time.Duration(float64(p.busy)*keep) + p.newBusy
 	p.jobs = p.jobs*keep + float64(p.newJobs)
@@ -85,7 +87,7 @@ func (p *pace) fold() {
 
 // learn moves the median by a sixteenth towards a service time. Steps are
 // proportional since costs are, and small since they come often.
-func (p *pace) learn(took time.Duration) {
+func (p *Pace) learn(took time.Duration) {
 	took = max(took, 1)
 	switch {
 	case p.service == 0:
@@ -97,21 +99,30 @@ func (p *pace) learn(took time.Duration) {
 	}
 }
 
-// interval returns how long it takes, in the mean, until the next of the jobs
+// Interval returns how long it takes, in the mean, until the next of the jobs
 // that wait gets a slot; 0: too little is known.
-func (p *pace) interval() time.Duration {
+func (p *Pace) Interval() time.Duration {
 	jobs := p.jobs + float64(p.newJobs)
-	if jobs < leastJobs {
+	if jobs < LeastJobs {
 		return 0
 	}
 	return time.Duration(float64(p.busy+p.newBusy) / jobs)
 }
 
-// waits returns how long it takes until n jobs have got slots, at most a day;
+// Service returns how long a job is most likely to take; 0: unknown.
+func (p *Pace) Service() time.Duration { return p.service }
+
+// Busy returns for how long no slot was idle, and how many jobs ended meanwhile,
+// both fading.
+func (p *Pace) Busy() (busy time.Duration, jobs float64) {
+	return p.busy + p.newBusy, p.jobs + float64(p.newJobs)
+}
+
+// Waits returns how long it takes until n jobs have got slots, at most a day;
 // 0 where nothing is known.
-func (p *pace) waits(n int) time.Duration {
+func (p *Pace) Waits(n int) time.Duration {
 	const most = 24 * time.Hour
-	interval := p.interval()
+	interval := p.Interval()
 	if interval > 0 && n > int(most/interval) {
 		return most
 	}

@@ -1,16 +1,21 @@
-package proxy
+// Package queueing knows how long those wait who take turns: how fast jobs leave a
+// place that is never idle, and how many of them before a client's next one.
+package queueing
 
-// rounds counts, for each n, the clients of a class that have at least n jobs:
+// keptRounds bounds the memory that is kept when all clients have left.
+const keptRounds = 1024
+
+// Rounds counts, for each n, the clients of a class that have at least n jobs:
 // as many jobs as leave in the class's n-th round from now. It is a Fenwick tree,
 // so that to count a job and to sum up rounds takes as many steps as the number
 // of rounds has digits.
-type rounds struct {
+type Rounds struct {
 	tree  []int32 // from 1 on; its length without that is a power of two
 	total int32
 }
 
-// add counts by more clients, or fewer, that have at least n jobs.
-func (r *rounds) add(n int, by int32) {
+// Add counts by more clients, or fewer, that have at least n jobs.
+func (r *Rounds) Add(n int, by int32) {
 	for n >= len(r.tree) {
 		r.grow()
 	}
@@ -18,13 +23,13 @@ func (r *rounds) add(n int, by int32) {
 		r.tree[n] += by
 	}
 	r.total += by
-	if r.total == 0 && len(r.tree) > maxSpare {
+	if r.total == 0 && len(r.tree) > keptRounds {
 		r.tree = nil // a peak's memory
 	}
 }
 
 // grow doubles the tree. Of the new places only the last covers old ones: all.
-func (r *rounds) grow() {
+func (r *Rounds) grow() {
 	size := max(2*(len(r.tree)-1), 8)
 	tree := make([]int32, size+1)
 	copy(tree, r.tree)
@@ -34,8 +39,8 @@ func (r *rounds) grow() {
 	r.tree = tree
 }
 
-// upTo returns how many jobs leave in the first n rounds.
-func (r *rounds) upTo(n int) int {
+// UpTo returns how many jobs leave in the first n rounds.
+func (r *Rounds) UpTo(n int) int {
 	if n >= len(r.tree) {
 		return int(r.total)
 	}

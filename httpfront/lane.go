@@ -1,0 +1,129 @@
+package httpfront
+
+import (
+	"sync"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/queueing"
+)
+
+// Lane is the requests that go the same way through a pipeline, and refuses those
+// that cannot be answered by their deadline. A stage knows what waits in its own
+// queue; what is behind it, and how often a job comes back in a cycle, shows in
+// what comes out: where n requests are open, and one is answered every d while the
+// way is busy, the next is answered after n·d (Little's law). A request of a
+// client that has few open ones is before others of clients that have many, since
+// the stages let clients take turns.
+//
+// It is safe for concurrent use.
+type Lane struct {
+	busy func() (slots int, backlogged bool)
+
+	mu       sync.Mutex // guards the fields below
+	open     int
+	clients  map[uint32]int // open requests of each
+	rounds   queueing.Rounds
+	pace     queueing.Pace
+	answered uint64
+	late     int     // deadlines that have passed while too few were answered to know the pace
+	strain   float64 // how many times as long as computed a wait may be
+}
+
+// A wait may be longer than computed. How much longer is found out: by a quarter
+// at least, as for proxy's margin, and by a sixteenth more with each deadline that
+// passes while the way is busy, up to mostStrain, from which a 256th is taken back
+// with each answer. So few requests are let in to be late: where jobs take turns,
+// dear ones need more than the mean. At mostStrain a tenth of what could be
+// answered by the deadline is still let in, so that workers do not run out of jobs.
+const (
+	leastStrain = 1.25
+	mostStrain  = 10
+)
+
+// NewLane returns a Lane without requests. busy reports how many jobs the stages on
+// its way do at a time, and whether more wait at one of them while no worker is
+// idle there: only then something is measured or refused, and as many requests as
+// there are slots are always let in. It is called with a lock held, and must not
+// block.
+func NewLane(busy func() (slots int, backlogged bool)) *Lane {
+	return &Lane{busy: busy, clients: make(map[uint32]int), strain: leastStrain}
+}
+
+// outcome is how a request's stay in its lane ended.
+type outcome uint8
+
+const (
+	dropped  outcome = iota // its client left, or it was refused further on
+	answered                // by a worker
+	expired                 // its deadline passed
+)
+
+// enter lets a request in that has until its deadline, or for ever where that is
+// zero. It returns a *lateError, or nil: then leave has to follow.
+func (l *Lane) enter(client uint32, now, deadline time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mine := l.clients[client]
+	if !deadline.IsZero() {
+		wait := float64(1+l.rounds.UpTo(mine+1)) * float64(l.interval()) * l.strain
+		if wait > float64(deadline.Sub(now)) && l.full() {
+			return &lateError{time.Duration(l.open) * l.interval()}
+		}
+	}
+	l.open++
+	l.clients[client] = mine + 1
+	l.rounds.Add(mine+1, 1)
+	return nil
+}
+
+// full reports whether the workers have enough to do, whatever was measured. The
+// caller holds the lock.
+func (l *Lane) full() bool {
+	slots, backlogged := l.busy()
+	return backlogged && l.open >= slots
+}
+
+// leave lets a request out.
+func (l *Lane) leave(client uint32, how outcome, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mine := l.clients[client]
+	l.rounds.Add(mine, -1)
+	l.open--
+	if mine == 1 {
+		delete(l.clients, client)
+	} else {
+		l.clients[client] = mine - 1
+	}
+	_, busy := l.busy()
+	switch {
+	case how == answered:
+		l.answered++
+		l.strain -= (l.strain - leastStrain) / 256
+	case how == expired && busy:
+		l.late++
+		l.strain = min(l.strain*17/16, mostStrain)
+	}
+	if busy {
+		l.pace.Observe(now, l.answered)
+	} else {
+		l.pace.Pause()
+	}
+}
+
+// interval returns how long it takes, in the mean, until the next answer; 0: that
+// is not known. Where deadlines pass instead it is at least the time in which the
+// few answers came that there were. The caller holds the lock.
+func (l *Lane) interval() time.Duration {
+	if d := l.pace.Interval(); d > 0 || l.late < queueing.LeastJobs {
+		return d
+	}
+	busy, jobs := l.pace.Busy()
+	return time.Duration(float64(busy) / max(jobs, 1))
+}
+
+// lateError says that a request cannot be answered by its deadline.
+type lateError struct{ wait time.Duration }
+
+func (e *lateError) Error() string             { return "httpfront: the answer would come too late" }
+func (e *lateError) RetryAfter() time.Duration { return e.wait }

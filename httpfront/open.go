@@ -1,0 +1,62 @@
+package httpfront
+
+import (
+	"errors"
+	"time"
+
+	"github.com/butterfly-zmq/butterfly/internal/httptext"
+	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/valyala/fasthttp"
+)
+
+// open registers the request as pending.
+func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending, error) {
+	timeout := route.Timeout
+	if timeout == 0 {
+		timeout = x.front.cfg.Timeout
+	}
+	ask := loopback.Ask{Bytes: req.Size(), Now: x.began}
+	if x.received { // that took what it took
+		ask.Now = time.Now()
+	}
+	if timeout > 0 {
+		ask.Deadline = ask.Now.Add(timeout)
+	}
+	x.client = x.clientOf(route)
+	if route.Lane != nil {
+		if err := route.Lane.enter(x.client, ask.Now, ask.Deadline); err != nil {
+			return nil, err
+		}
+		x.lane = route.Lane
+	}
+	p, err := x.front.cfg.Table.Open(ask)
+	if err != nil {
+		x.leave(dropped)
+		if gauge, ok := route.Stage.(loopback.Gauge); ok && errors.Is(err, loopback.ErrFull) {
+			err = &pendingError{err, gauge.Wait()}
+		}
+		return nil, err
+	}
+	x.key = p.Info().Key()
+	return p, nil
+}
+
+// leave lets the request out of its lane, if it is in one.
+func (x *exchange) leave(how outcome) {
+	if x.lane != nil {
+		x.lane.leave(x.client, how, time.Now())
+		x.lane = nil
+	}
+}
+
+// outcomeOf says how a request's stay in its lane ended, of which answer and err
+// are the end.
+func outcomeOf(answer *loopback.Answer, err error) outcome {
+	switch {
+	case err == nil && answer.Info.Code != fasthttp.StatusServiceUnavailable:
+		return answered
+	case errors.Is(err, loopback.ErrDeadline):
+		return expired
+	}
+	return dropped
+}
