@@ -172,7 +172,13 @@ func (s *soak) wave(ctx context.Context, w wave, name string, length time.Durati
 	}
 	l.Run(loading)
 	beside.Wait()
+	if l.Busy { // requests of clients that left are there for a moment more
+		sleep(ctx, lull)
+	}
 }
+
+// lull is several times a front's half_close_grace.
+const lull = time.Second
 
 // end stops the service and holds what the clients were told against what the
 // workers did.
