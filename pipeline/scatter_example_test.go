@@ -31,11 +31,7 @@ func ExampleScatter() {
 		}
 		return pipeline.Forward("sum", []byte(strconv.Itoa(n*n))), nil
 	}
-	sum := func(_ context.Context, job *pipeline.Job) (pipeline.Result, error) {
-		parts, err := job.Parts()
-		if err != nil {
-			return pipeline.Result{}, err
-		}
+	sum := func(_ context.Context, _ *pipeline.Job, parts []pipeline.Part) (pipeline.Result, error) {
 		total := 0
 		for _, p := range parts {
 			n, err := strconv.Atoi(string(p.Bytes()))
@@ -50,7 +46,7 @@ func ExampleScatter() {
 	bench, err := cluster.NewBench([]cluster.Stage{
 		{Name: "split", Handler: pipeline.HandlerFunc(split), Next: []string{"square", "sum"}},
 		{Name: "square", Handler: pipeline.HandlerFunc(square), Next: []string{"sum"}, Slots: 4},
-		{Name: "sum", Handler: pipeline.HandlerFunc(sum)},
+		{Name: "sum", Handler: pipeline.Gather(sum)},
 	}, nil)
 	if err != nil {
 		fmt.Println(err)
