@@ -22,26 +22,33 @@ const (
 // more are just closed.
 const maxTurnedAway = 64
 
-// lastCall is how long connections are still accepted when the front drains:
-// closing the listener resets those that wait for it.
-const lastCall = 10 * time.Millisecond
+// When the front drains connections are still accepted until none has waited for
+// lastCall, at most for lastCalls in all: closing the listener resets those that
+// wait for it.
+const (
+	lastCall  = 10 * time.Millisecond
+	lastCalls = time.Second
+)
 
 // accept serves connections until the front drains, and closes the listener.
 func (f *Front) accept(ln *net.TCPListener) {
 	defer ln.Close()
 	away := make(chan struct{}, maxTurnedAway)
-	pause, last := firstPause, false
+	pause := firstPause
+	var end time.Time // of the last calls
 	for {
+		if now := time.Now(); !end.IsZero() && now.Before(end) {
+			_ = ln.SetDeadline(now.Add(lastCall))
+		}
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = firstPause
 			f.admit(rawio.Wrap(nc), away)
-		case errors.Is(err, os.ErrDeadlineExceeded) && last:
+		case errors.Is(err, os.ErrDeadlineExceeded) && !end.IsZero():
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded): // set by drain
-			last = true
-			_ = ln.SetDeadline(time.Now().Add(lastCall))
+			end = time.Now().Add(lastCalls)
 		default:
 			f.log.Warn("connection not accepted", "err", err, "pause", pause)
 			select {

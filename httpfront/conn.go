@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -196,6 +197,20 @@ func (c *conn) look() error {
 		return c.Conn.SetReadDeadline(time.Now().Add(firstLook))
 	}
 	return c.Conn.SetReadDeadline(time.Now().Add(lastLook))
+}
+
+// readIdle reads what may be the start of a request. On a machine that stood
+// still the last look may be over before anybody has looked: Go's deadline wins
+// over bytes that have come in time, so there is one more.
+func (c *conn) readIdle(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 || !c.front.draining.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	if err := c.Conn.SetReadDeadline(time.Now().Add(lastLook)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
 }
 
 // cut closes the connection in any case and abandons its request, also one that

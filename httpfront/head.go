@@ -78,7 +78,7 @@ func (c *conn) awaitRequest() error {
 	}
 	for c.broken == nil && (len(c.buf) == 0 || len(c.buf) == 1 && c.buf[0] == '\r') {
 		have := copy(c.first[:], c.buf)
-		n, err := c.Conn.Read(c.first[have:])
+		n, err := c.readIdle(c.first[have:])
 		if n == 0 {
 			return err
 		}
