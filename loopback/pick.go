@@ -3,6 +3,7 @@ package loopback
 import (
 	"hash/fnv"
 	"math"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
@@ -10,8 +11,9 @@ import (
 // candidate is one of a stage's proxies, as seen by whoever has a job for it.
 type candidate struct {
 	endpoint string
-	up       bool // connected
-	twin     bool // another candidate leads to the same proxy
+	up       bool      // connected
+	since    time.Time // when it connected; zero: not known
+	twin     bool      // another candidate leads to the same proxy
 	state    RemoteState
 	sent     int64 // jobs sent there since it told its status
 	full     int64 // until when it counts as full, in Unix ns; 0: it is not
@@ -34,6 +36,24 @@ func (c *candidate) load() float64 {
 		return math.Inf(1)
 	}
 	return float64(int64(s.Queued)+c.sent+1-int64(s.Idle)) / float64(s.Slots)
+}
+
+// settled is how long a proxy has been there until every sender has connected to
+// it most likely: longer than they pause between attempts.
+const settled = 2 * time.Second
+
+// known returns those of the candidates that every other sender most likely knows,
+// too; all, if there are none that take jobs.
+func known(from []*candidate, now time.Time) (old []*candidate) {
+	for _, c := range from {
+		if c.takes() && now.Sub(c.since) >= settled {
+			old = append(old, c)
+		}
+	}
+	if len(old) == 0 {
+		return from
+	}
+	return old
 }
 
 // pick returns which of the candidates gets the next job, -1 if none is there.

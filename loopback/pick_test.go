@@ -20,6 +20,19 @@ func seen(idle, slots, queued uint32, sent int64) *candidate {
 	}}
 }
 
+// Parts of scattered jobs are not to meet where some have not connected yet.
+func TestAProxyThatHasJustComeIsNotChosenForParts(t *testing.T) {
+	now := time.Unix(100, 0)
+	came := func(ago time.Duration, c *candidate) *candidate {
+		c.since = now.Add(-ago)
+		return c
+	}
+	old, fresh := came(settled, seen(0, 1, 9, 0)), came(settled-1, seen(9, 9, 0, 0))
+	leaving := drains(came(time.Hour, seen(9, 9, 0, 0)))
+	assert.Equal(t, []*candidate{old}, known([]*candidate{fresh, old, leaving}, now))
+	assert.Equal(t, []*candidate{fresh, leaving}, known([]*candidate{fresh, leaving}, now), "there is no other")
+}
+
 func drains(c *candidate) *candidate {
 	c.state.Status.Draining = true
 	return c

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 )
@@ -214,7 +215,7 @@ func (p *Proxies) update(m *member) {
 	was := m.up
 	state, epoch := m.remote.now()
 	if epoch != m.epoch {
-		m.up, m.sent = true, 0
+		m.up, m.sent, m.since = true, 0, time.Now()
 	}
 	if state.Told != m.state.Told {
 		m.sent = 0

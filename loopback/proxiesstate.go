@@ -115,20 +115,22 @@ func (p *Proxies) Sockets() (all transport.Stats) {
 
 // Meet returns the short name of the proxy where the parts of a scattered job are
 // to be joined: what its envelope says, so that all who have a part find the same.
-// 0 leaves it to them.
+// 0 leaves it to them. One that came a moment ago is not chosen if there are
+// others: some may not have connected to it yet, and would send theirs elsewhere.
 func (p *Proxies) Meet() uint16 {
 	if p.single != nil {
 		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := pick(p.from, true, rand.Int64N)
+	from := known(p.from, time.Now())
+	i := pick(from, true, rand.Int64N)
 	if i < 0 {
 		return 0
 	}
-	name := mark(p.from[i].state.Instance)
-	for j, c := range p.from {
-		if j != i && c.up && !c.twin && mark(c.state.Instance) == name {
+	name := mark(from[i].state.Instance)
+	for _, c := range p.from {
+		if c != from[i] && c.up && !c.twin && mark(c.state.Instance) == name {
 			return 0
 		}
 	}

@@ -176,10 +176,11 @@ func (s *slot) scatter(job *loopback.Job, c *call, r *scattering) error {
 	return nil
 }
 
-// spread submits the parts, and, where the join has to know from when on to
-// wait, first tells it of them.
+// spread submits the parts, and first tells the join of them where that has to
+// know from when on to wait, or is one of several proxies: one that drains has to
+// stay for parts that are still with other stages.
 func (s *slot) spread(f *fan, to loopback.Stage, info *wire.Info, piece *wire.Piece, r *scattering) error {
-	if join := s.pool.joins[piece.Join]; join != nil && piece.Timeout > 0 {
+	if join := s.pool.joins[piece.Join]; join != nil && (piece.Timeout > 0 || piece.Meet != 0) {
 		opening := *piece
 		opening.Opening = true
 		f.left++

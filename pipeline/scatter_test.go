@@ -58,6 +58,7 @@ func (h *holder) Sent(err error) { h.told = append(h.told, err) }
 // loopback.
 type scattered struct {
 	work, sum queue
+	join      loopback.Stage // as the pool sees sum; nil: sum itself
 	back      collect
 	slot      holder
 	log       bytes.Buffer
@@ -67,10 +68,13 @@ type scattered struct {
 func (s *scattered) run(t *testing.T, info wire.Info, h pipeline.HandlerFunc) {
 	t.Helper()
 	s.slot.job = &loopback.Job{Info: info, Payload: wire.Frames{[]byte("x")}}
+	if s.join == nil {
+		s.join = &s.sum
+	}
 	pool, err := pipeline.NewPool(pipeline.PoolConfig{
 		Stage: "split", Handler: h, Slots: 1, Loopback: &s.back,
 		Slot:   func(int) loopback.Slot { return &s.slot },
-		Next:   map[string]loopback.Stage{"work": &s.work, "sum": &s.sum},
+		Next:   map[string]loopback.Stage{"work": &s.work, "sum": s.join},
 		Logger: slog.New(slog.NewTextHandler(&s.log, nil)),
 	})
 	require.NoError(t, err)
@@ -128,6 +132,24 @@ func TestScatterTellsTheJoinFromWhenOnToWait(t *testing.T) {
 	assert.Len(t, s.sum.jobs[0].Payload.Frames(), 1, "a job has a frame")
 	require.Len(t, s.work.jobs, 1)
 	assert.EqualValues(t, 2, s.work.jobs[0].Info.Piece().Timeout)
+	assert.Equal(t, []error{nil}, s.slot.told)
+}
+
+// meeting is a stage with several proxies, one of which is chosen.
+type meeting struct{ *queue }
+
+func (meeting) Meet() uint16 { return 8 }
+
+// One of several proxies has to know of a group whose parts are all with other
+// stages: it might drain, and close before any comes.
+func TestScatterTellsTheProxyThatItChose(t *testing.T) {
+	var s scattered
+	s.join = meeting{&s.sum}
+	s.run(t, aJob(), scatter(pipeline.Fan{Stage: "work", Join: "sum"}, "a"))
+	require.Len(t, s.sum.jobs, 1)
+	assert.Equal(t, &wire.Piece{Total: 1, Group: 3, Join: wire.StageHash("sum"), Meet: 8, Opening: true}, s.sum.jobs[0].Info.Piece())
+	require.Len(t, s.work.jobs, 1)
+	assert.EqualValues(t, 8, s.work.jobs[0].Info.Piece().Meet)
 	assert.Equal(t, []error{nil}, s.slot.told)
 }
 

@@ -5,11 +5,14 @@ package proxy
 // a successor, and peers that announced themselves end their connections once all
 // that they had sent is here.
 //
-//	            idle for a tick, or drainTicks          nothing left, peers gone
+//	            idle for a tick, or drainTicks without  nothing left, peers gone
+//	            a group of parts
 //	draining ────────────────────────────▶ closing ──────────────────────────▶ over
 const (
 	// drainTicks is for how many ticks a proxy drains that does not run empty: in
-	// a cycle, or a later stage under load, it never might.
+	// a cycle, or a later stage under load, it never might. It stays for groups of
+	// parts in any case: new ones go elsewhere, and parts of these may be sent here
+	// only.
 	drainTicks = 10
 	// closeTicks is for how many ticks it bears with peers that do not end their
 	// connections.
@@ -24,7 +27,7 @@ func (p *Proxy) leave() {
 	p.leaving++
 	calm := p.calm()
 	switch {
-	case !p.closing && (calm || p.leaving > drainTicks):
+	case !p.closing && (calm || p.leaving > drainTicks && p.gatherer.Quiet()):
 		p.closing, p.leaving = true, 0
 		p.up.Refuse()
 	case p.closing && p.idle() && (len(p.audience.peers) == 0 || p.leaving > closeTicks):

@@ -23,6 +23,29 @@ func TestProxyDrainedNeedsATick(t *testing.T) {
 	require.False(t, p.calm())
 }
 
+// A proxy that drains stays for the parts of groups that it has heard of: others
+// would take them elsewhere.
+func TestProxyStaysForPartsThatAreOnTheirWay(t *testing.T) {
+	p, err := New(Config{Stage: "sum", Upstream: "inproc://up", Downstream: "inproc://down"})
+	require.NoError(t, err)
+	p.draining = true
+	opening := partJob(1, wire.Piece{Total: 2, Opening: true})
+	job, err := p.gatherer.Take(opening, time.Now())
+	require.NoError(t, err)
+	require.Nil(t, job)
+	for range 3 * drainTicks {
+		p.leave()
+		require.False(t, p.closing)
+	}
+	for i := range uint32(2) {
+		job, err = p.gatherer.Take(partJob(1, wire.Piece{Index: i, Total: 2}), time.Now())
+		require.NoError(t, err)
+	}
+	require.NotNil(t, job)
+	require.False(t, p.calm())
+	require.True(t, p.calm(), "and closes when they have come")
+}
+
 func TestProxyShutdownDrains(t *testing.T) {
 	r := newRig(t, "inproc", nil)
 	front, prime, worker := r.front(5), r.front(0), r.worker(7)

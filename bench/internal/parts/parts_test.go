@@ -248,10 +248,11 @@ func TestARelayRefuses(t *testing.T) {
 		assert.ErrorIs(t, err, syscall.ECONNRESET)
 	}
 	c, err := net.Dial("tcp", r.listener.Addr().String())
-	require.NoError(t, err)
-	defer c.Close()
-	_ = c.SetReadDeadline(time.Now().Add(soon))
-	_, err = c.Read(make([]byte, 1))
+	if err == nil { // the reset may come while it connects
+		defer c.Close()
+		_ = c.SetReadDeadline(time.Now().Add(soon))
+		_, err = c.Read(make([]byte, 1))
+	}
 	assert.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
