@@ -77,3 +77,48 @@ func TestAFullStageIsNotAskedForAWhile(t *testing.T) {
 		assert.Equal(t, 5, proxy.jobs)
 	})
 }
+
+// Of several proxies a stage's front knows how many slots there are, and that there
+// is too much to do: jobs wait, and no proxy has an idle worker.
+func TestSeveralProxiesAreBusyTogether(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *site) {
+		s.forget()
+		a, stopA := s.proxy("inproc://a", 1, wire.Status{Slots: 8}, 0)
+		b, _ := s.proxy("inproc://b", 2, wire.Status{Slots: 4, Idle: 1}, 0)
+		stage := s.proxies(s.table, "inproc://a", "inproc://b")
+		is := func(slots int, backlogged bool) {
+			t.Helper()
+			n, busy := stage.Busy()
+			assert.Equal(t, slots, n)
+			assert.Equal(t, backlogged, busy)
+		}
+		is(12, false)
+		a.say(wire.Status{Slots: 8, Queued: 5, Wait: 3 * time.Second})
+		is(12, false) // the other has an idle worker
+		b.say(wire.Status{Slots: 4, Wait: 2 * time.Second})
+		is(12, true)
+		assert.Equal(t, 2*time.Second, stage.Wait())
+		b.say(wire.Status{Slots: 4, Idle: 4, Draining: true})
+		is(8, true) // nothing new goes there
+		assert.Equal(t, 3*time.Second, stage.Wait())
+		stopA()
+		synctest.Wait()
+		is(0, false)
+	})
+}
+
+func TestASingleProxyIsBusyAsItSays(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *site) {
+		a, _ := s.proxy("inproc://a", 1, wire.Status{Slots: 8, Idle: 1, Queued: 1}, 0)
+		var stage loopback.Stage = s.proxies(nil, "inproc://a")
+		gauge, ok := stage.(loopback.Gauge)
+		require.True(t, ok)
+		slots, busy := gauge.Busy()
+		assert.Equal(t, 8, slots)
+		assert.False(t, busy)
+		a.say(wire.Status{Slots: 8, Queued: 1, Wait: time.Second})
+		_, busy = gauge.Busy()
+		assert.True(t, busy)
+		assert.Equal(t, time.Second, gauge.Wait())
+	})
+}

@@ -9,6 +9,8 @@ import (
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
 
+var _ Gauge = (*Proxies)(nil)
+
 // Wait implements Gauge: it is that of the proxy where it is shortest.
 func (p *Proxies) Wait() time.Duration {
 	if p.single != nil {
@@ -28,6 +30,25 @@ func (p *Proxies) wait() time.Duration {
 		}
 	}
 	return shortest
+}
+
+// Busy implements Gauge: it is what the last statuses of the proxies that take
+// jobs said, together. Where one has an idle worker, what waits at the others is
+// no sign that there is too much to do.
+func (p *Proxies) Busy() (slots int, backlogged bool) {
+	if p.single != nil {
+		return p.single.Busy()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	idle, queued := 0, 0
+	for _, c := range p.from {
+		if c.takes() {
+			s := &c.state.Status
+			slots, idle, queued = slots+int(s.Slots), idle+int(s.Idle), queued+int(s.Queued)
+		}
+	}
+	return slots, slots > 0 && idle == 0 && queued > 0
 }
 
 // Losable returns the stage as a front's table knows it.

@@ -318,6 +318,8 @@ func fullUntil(s *wire.Status, now time.Time) int64 {
 	return now.Add(min(s.Wait/2, trustFull)).UnixNano()
 }
 
+var _ Gauge = (*Remote)(nil)
+
 // Busy implements Gauge: it is what the last status said.
 func (r *Remote) Busy() (slots int, backlogged bool) {
 	return int(r.slots.Load()), r.backlog.Load()

@@ -14,7 +14,8 @@ import (
 )
 
 // TestAheadIsALowerBound: of random queues, what is said to be before a new job
-// really is, and within its own class not much more.
+// really is, and within its own class not much more. Classes come and go meanwhile:
+// one that has just had its turns leaves those that had none ahead by a cycle.
 func TestAheadIsALowerBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(rapid.IntRange(1, 8), 1, 3).Draw(t, "weights")
@@ -29,6 +30,9 @@ func TestAheadIsALowerBound(t *testing.T) {
 			if rapid.IntRange(0, 4).Draw(t, "serve") == 0 {
 				served(b, s, 1)
 			}
+		}
+		if rapid.Bool().Draw(t, "drain") {
+			served(b, s, rapid.IntRange(0, 60).Draw(t, "served"))
 		}
 		last := job(1000)
 		ahead := b.queue.order.ahead(last.Info.Client, last.Info.Priority)
@@ -45,6 +49,31 @@ func TestAheadIsALowerBound(t *testing.T) {
 			require.LessOrEqual(t, before, ahead+5, "a round more at most, of five clients")
 		}
 	})
+}
+
+// A class that had its turns in a cycle of three stays behind by them when there
+// are but two: the other has three turns before it has one.
+func TestAheadKnowsOfCreditsOfAnEarlierCycle(t *testing.T) {
+	b, s := crowded(t, BalancerConfig{Weights: []int{1, 3, 1}, Admission: AdmitDeadline})
+	add := func(class uint8) *loopback.Job {
+		job := turnOf(1, class, 1)
+		require.NoError(t, b.Submit(job))
+		b.queue.settle()
+		return job
+	}
+	for _, class := range []uint8{0, 1, 1, 2} {
+		add(class)
+	}
+	served(b, s, 1)
+	add(0)
+	served(b, s, 1)
+	add(2)
+	served(b, s, 1)
+	ahead := b.queue.order.ahead(1, 2)
+	last := add(2)
+	jobs := served(b, s, 3)
+	require.Same(t, last, jobs[2], "two are before it")
+	assert.LessOrEqual(t, ahead, 2)
 }
 
 // choosy returns a station that has worked for long on jobs of 20 ms, with two

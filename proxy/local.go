@@ -234,6 +234,8 @@ func (l *Local) Status() wire.Status {
 	return s
 }
 
+var _ loopback.Gauge = (*Local)(nil)
+
 // Busy implements loopback.Gauge.
 func (l *Local) Busy() (slots int, backlogged bool) {
 	l.mu.Lock()

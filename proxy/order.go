@@ -166,9 +166,10 @@ func (o *order) next() *entry {
 
 // ahead returns how many of the jobs that wait get their turn before one that a
 // client would add now, at least. Those of its own class are counted exactly, or
-// by one round less; of another class one turn less than its weight allows
-// meanwhile, since the turns may have begun with it. An order that does not count
-// rounds knows of none.
+// by one round less; of another class as many as its weight allows meanwhile, less
+// those that the class may be ahead by: one cycle of all, since the credits of a
+// cycle in which more classes had jobs are still there. An order that does not
+// count rounds knows of none.
 func (o *order) ahead(client uint32, priority uint8) int {
 	n := o.classOf(priority)
 	before := 0
@@ -180,10 +181,13 @@ func (o *order) ahead(client uint32, priority uint8) int {
 		}
 		before = c.rounds.UpTo(own)
 	}
-	all := before
+	all, cycle := before, 0
+	for _, w := range o.weights {
+		cycle += w
+	}
 	for i := range o.classes {
 		if i != n {
-			all += min(o.classes[i].length, max(0, before*o.weights[i]/o.weights[n]-1))
+			all += min(o.classes[i].length, max(0, (before*o.weights[i]-cycle)/o.weights[n]))
 		}
 	}
 	return all

@@ -191,7 +191,7 @@ func TestPythonWithoutReceipt(t *testing.T) {
 	p.does(peer, job, echoed, "hi") // by which it knows what the proxy is
 	p.beat(peer.Instance(), keyOf(t, job), false)
 	w.signal(syscall.SIGTERM)
-	p.beat(peer.Instance(), wire.Key{}, true) // the job was named before, and is not named again
+	p.beat(peer.Instance(), wire.Key{}, true) // the job was named already
 	w.alive()
 	peer.Close(os.ErrClosed)
 	assert.Zero(t, w.endsWithin(soon))

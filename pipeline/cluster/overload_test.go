@@ -136,6 +136,70 @@ stages: {slow: {worker: slow, count: 1, admission: deadline}}
 	})
 }
 
+// What waits is behind the stage that requests enter by, whose own queue is always
+// empty: they are refused there all the same, where the answer would come too late.
+func TestABottleneckBehindTheEntryIsProtected(t *testing.T) {
+	const text = `
+version: 1
+front: {listen: "127.0.0.1:0", timeout: 400ms}
+routes: [{prefix: /, stage: parse}]
+stages:
+  parse: {worker: parse, count: 1, next: [slow], admission: deadline}
+  slow: {worker: slow, count: 2%s}
+`
+	workers := handlers(map[string]pipeline.HandlerFunc{
+		"parse": func(context.Context, *pipeline.Job) (pipeline.Result, error) {
+			return pipeline.Forward("slow", []byte("x")), nil
+		},
+		"slow": func(context.Context, *pipeline.Job) (pipeline.Result, error) {
+			time.Sleep(20 * time.Millisecond) // is the work
+			return pipeline.Text(200, "done"), nil
+		},
+	})
+	t.Run("one proxy", func(t *testing.T) {
+		bothWays(t, fmt.Sprintf(text, ""), workers, func(t *testing.T, addrs []net.Addr, _ *lines) {
+			isProtected(t, addrs[0])
+		})
+	})
+	t.Run("two proxies", func(t *testing.T) {
+		s := startSeverally(t, fmt.Sprintf(text, ", proxies: 2"), workers)
+		s.proxy("parse", 1)
+		s.proxy("slow", 1)
+		s.proxy("slow", 2)
+		s.ready()
+		isProtected(t, s.addr)
+	})
+}
+
+// isProtected asks for more than a stage behind the entry can do: some requests are
+// refused before they come to it, others are answered.
+func isProtected(t *testing.T, addr net.Addr) {
+	t.Helper()
+	var refused, done atomic.Int64
+	var clients sync.WaitGroup
+	end := time.Now().Add(2 * time.Second)
+	for range 100 { // a second's work
+		clients.Go(func() {
+			for time.Now().Before(end) {
+				status, header, body := askAs(t, addr, "")
+				switch status {
+				case 200:
+					done.Add(1)
+				case 503:
+					refused.Add(1)
+					assert.Contains(t, body, "too late")
+					assert.NotEmpty(t, header.Get("Retry-After"))
+					time.Sleep(50 * time.Millisecond) // an impatient client
+				}
+			}
+		})
+	}
+	clients.Wait()
+	t.Logf("%d done, %d refused", done.Load(), refused.Load())
+	assert.NotZero(t, refused.Load())
+	assert.NotZero(t, done.Load())
+}
+
 // With no_workers: refuse a request gets its 503 at once, and none once there are
 // workers.
 func TestRequestsAreRefusedWithoutWorkers(t *testing.T) {
