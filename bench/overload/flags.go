@@ -62,7 +62,7 @@ func parse(args []string, help io.Writer) (*options, error) {
 	flags.DurationVar(&o.around, "around", 5*time.Second, "how long what is borne is measured, and half of it before and behind")
 	flags.Float64Var(&o.factor, "factor", 10, "how many times the load that is borne")
 	flags.DurationVar(&o.timeout, "timeout", time.Second, "the front's deadline for an answer")
-	flags.DurationVar(&o.cost, "cost", 10*time.Millisecond, "how long a job of the kind wait sleeps")
+	flags.DurationVar(&o.cost, "cost", 20*time.Millisecond, "how long a job of the kind wait sleeps")
 	flags.IntVar(&o.slots, "slots", 16, "jobs of that kind done at a time")
 	flags.StringVar(&o.admission, "admission", "deadline", "which jobs are taken: deadline or queue")
 	flags.Uint64Var(&o.seed, "seed", 1, "which random times the requests are due at")

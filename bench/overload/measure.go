@@ -60,6 +60,9 @@ func measure(ctx context.Context, o *options, s service, progress io.Writer) (r 
 		Rate:        o.factor * r.Sustained, Duration: o.duration,
 	})
 	r.Memory = memory()
+	if err == nil {
+		err = lagged(r.Over)
+	}
 	if err != nil {
 		return nil, err
 	}

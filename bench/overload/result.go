@@ -35,6 +35,22 @@ const (
 	base    = 64 << 20
 )
 
+// mostUnsent is the share of the requests that were due and may have been left
+// unsent: with more, the load was not what the result says it was.
+const mostUnsent = 0.01
+
+// lagged returns why nothing follows from an overload: the generator did not send
+// what was due. It is nil if it did.
+func lagged(over *httpload.Report) error {
+	due := over.Requests + over.Unsent
+	if float64(over.Unsent) <= mostUnsent*float64(due) {
+		return nil
+	}
+	return fmt.Errorf("no result: the generator did not send %d of %d requests that were due (%.1f %%, at most %.0f %% may be): "+
+		"the machine is too slow or too busy for %.0f a second, take a smaller --factor or --slots",
+		over.Unsent, due, 100*float64(over.Unsent)/float64(due), 100*mostUnsent, over.Rate)
+}
+
 // check says which targets were missed.
 func (r *result) check(o *options) error {
 	var errs []error
