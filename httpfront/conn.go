@@ -17,9 +17,10 @@ const (
 	// writeChunk is how much of an answer has WriteTimeout to leave.
 	writeChunk = 256 << 10
 	// lastLook is how long an idle connection is still read from when the
-	// front drains, for a request that has been sent already; firstLook is
-	// that of a new connection, whose client may not know yet that it has it.
-	lastLook  = 10 * time.Millisecond
+	// front drains, for a request that has been sent already, or is about to be
+	// by a client that is between two of them; firstLook is that of a new
+	// connection, whose client may not know yet that it has it.
+	lastLook  = 100 * time.Millisecond
 	firstLook = 250 * time.Millisecond
 )
 
