@@ -284,7 +284,9 @@ func TestHostilePeers(t *testing.T) {
 					assert.Less(t, rss, 700, "MiB: what is unended, 256 and a message, and what the garbage collector has not come round to")
 				})
 				require.True(t, ok && x.process.cmd.ProcessState == nil)
-				eventually(t, "all connections are gone", func() bool { return descriptors(t, x.process) <= before+3 })
+				// Parts of ours may still have been on their way when that was counted: two
+				// sockets of two each. Every attack opens more, or the thousand do.
+				eventually(t, "all connections are gone", func() bool { return descriptors(t, x.process) <= before+8 })
 			}
 			// One line of a kind every second at most, and there are four kinds.
 			warned := x.process.printed("level=WARN") - lines

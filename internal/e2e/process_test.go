@@ -4,7 +4,10 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -155,7 +158,15 @@ func (p *process) kill() {
 }
 
 // pause stops the process: its connections stay, and nothing answers.
-func (p *process) pause() { p.signal(syscall.SIGSTOP) }
+func (p *process) pause() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	eventually(p.t, p.name+" to stand still: the signal alone lets it go on for a moment", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		_, state, _ := bytes.Cut(stat, []byte(") "))
+		return err == nil && bytes.HasPrefix(state, []byte("T"))
+	})
+}
 
 // resume lets a paused process go on.
 func (p *process) resume() { p.signal(syscall.SIGCONT) }
