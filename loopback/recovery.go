@@ -16,6 +16,11 @@ const (
 	lateNotice = 10 * time.Second
 	// latestLoss is how much earlier such a job was submitted at the latest.
 	latestLoss = 2 * time.Second
+	// youth is for how long a front that has started calls no roll: the holders of
+	// its jobs look for its loopback after pauses of up to half a second, as
+	// transport.Backoff has it, and handshakes take time on busy machines. Who has
+	// not found it yet cannot claim.
+	youth = time.Second
 	// maxRollCalls bounds those that are planned or under way. A connection that
 	// comes and goes faster than it bears is asked about less often.
 	maxRollCalls = 64
@@ -27,13 +32,15 @@ const (
 //	loss ──grace/2──▶ ask ──grace/2──▶ decide
 //	     └──10 s────▶ ask ──grace/2──▶ decide
 //
+// A front that has just started asks when its youth is over, if that is later.
 // The first half is for others to notice the loss, too, and for the proxy's
 // successor to come: a claim made before that may be of a job which is about to
 // be written to the dead connection. In the second half jobs that travel arrive
 // somewhere, and are claimed there.
 type recovery struct {
 	grace  time.Duration
-	number uint32 // of the latest roll call
+	youth  time.Time // until when it does not ask
+	number uint32    // of the latest roll call
 	calls  []rollCall
 }
 
@@ -52,8 +59,9 @@ func (r *recovery) lost(stage Losable, now time.Time) {
 	if len(r.calls)+2 > maxRollCalls {
 		return
 	}
+	ask := r.soon(now)
 	r.calls = append(r.calls,
-		rollCall{stage: stage, before: now, ask: now.Add(r.grace / 2), decide: now.Add(r.grace)},
+		rollCall{stage: stage, before: now, ask: ask, decide: ask.Add(r.grace / 2)},
 		rollCall{stage: stage, before: now.Add(lateNotice - latestLoss), ask: now.Add(lateNotice), decide: now.Add(lateNotice + r.grace/2)})
 }
 
@@ -61,14 +69,14 @@ func (r *recovery) lost(stage Losable, now time.Time) {
 // between others. One that is planned so already does for this loss, too; it waits
 // a little longer, so that however many come costs no more.
 func (r *recovery) somewhere(now time.Time) {
-	ask := now.Add(r.grace / 2)
+	ask := r.soon(now)
 	for i := range r.calls {
 		c := &r.calls[i]
 		if c.stage != nil || c.number != 0 {
 			continue
 		}
 		if latest := c.first.Add(r.grace); ask.After(latest) {
-			ask = latest
+			ask = later(latest, r.youth)
 		}
 		c.before, c.ask, c.decide = now, ask, ask.Add(r.grace/2)
 		return
@@ -76,6 +84,16 @@ func (r *recovery) somewhere(now time.Time) {
 	if len(r.calls) < maxRollCalls {
 		r.calls = append(r.calls, rollCall{first: now, before: now, ask: ask, decide: ask.Add(r.grace / 2)})
 	}
+}
+
+// soon returns when to ask about a loss.
+func (r *recovery) soon(now time.Time) time.Time { return later(now.Add(r.grace/2), r.youth) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // next returns when due has something to do next; false: never.

@@ -101,6 +101,15 @@ func (t *Table) Claimed(c *wire.Claim, now time.Time) (dead []wire.Key) {
 	return dead
 }
 
+// begin notes when the front has started.
+func (t *Table) begin(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.recovery.youth.IsZero() {
+		t.recovery.youth = now.Add(youth)
+	}
+}
+
 // recover does what is due of asking and deciding.
 func (t *Table) recover(now time.Time) {
 	t.mu.Lock()

@@ -298,6 +298,39 @@ func TestClaimsCountForWhatTheyAnswer(t *testing.T) {
 	assert.Empty(t, q.Done())
 }
 
+// Who holds jobs of a front that has just started has to find it first.
+func TestAFrontThatHasJustStartedAsksLater(t *testing.T) {
+	for name, lose := range map[string]func(*losing){
+		"a proxy":    func(l *losing) { l.table.StageLost(l.first, l.now) },
+		"in between": func(l *losing) { l.table.StageLost(nil, l.now) },
+		"often": func(l *losing) {
+			for range 100 {
+				l.table.StageLost(nil, l.now)
+				l.pass(time.Millisecond)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLosing(t, loopback.TableConfig{ProxyGrace: 200 * time.Millisecond})
+			start := l.now
+			l.pass(10 * time.Millisecond)
+			p := l.ask(0)
+			lose(l)
+			l.pass(start.Add(999 * time.Millisecond).Sub(l.now))
+			assert.Empty(t, l.asked.numbers)
+			l.pass(time.Millisecond)
+			require.Equal(t, []uint32{1}, l.asked.numbers)
+			assert.Empty(t, l.claim(p.Info().Key()))
+			l.pass(time.Second)
+			assert.Empty(t, p.Done(), "found in time")
+
+			l.table.StageLost(l.first, l.now) // grown up
+			l.pass(100 * time.Millisecond)
+			assert.Len(t, l.asked.numbers, 2)
+		})
+	}
+}
+
 func TestClaimsOfAnotherFrontSayNothing(t *testing.T) {
 	l := newLosing(t, loopback.TableConfig{})
 	c, err := wire.ParseClaim(wire.AppendClaim(nil, l.table.Instance()+1, 0, []wire.Key{{Instance: 1, ID: 2}}))

@@ -352,7 +352,9 @@ func (t *Table) Run(ctx context.Context) error {
 
 // Tick does what is due at now, and returns when there is more to do, if there is
 // anything yet. Run calls it; so may somebody who has no clock, instead of Run.
+// With the first call the front's youth begins.
 func (t *Table) Tick(now time.Time) (next time.Time, any bool) {
+	t.begin(now)
 	t.recover(now)
 	for t.expire(now) {
 	}

@@ -151,6 +151,8 @@ type netDial struct {
 	keep      bool
 	conn      *netConn
 	waiting   []*parcel
+	pause     time.Duration    // before the last attempt
+	troubled  int              // the life of to in which a connection ended or was blocked last
 	accept    func(c *netConn) // the other side's, which sets its heard
 	up, down  func()
 }
@@ -165,14 +167,20 @@ func (p *netPart) dial(d *netDial) *netDial {
 func (d *netDial) connect() {
 	n := d.owner.n
 	if d.to.dead || d.to.life == 0 || n.now.Before(n.blocked[[2]*netPart{d.owner, d.to}]) {
-		d.owner.in(50*time.Millisecond+n.upTo(150), d.connect)
+		if !d.to.dead {
+			d.troubled = d.to.life
+		}
+		// As transport.Backoff has it by default.
+		d.pause = min(max(50*time.Millisecond, 2*d.pause), d.owner.n.patience())
+		d.owner.in(d.pause/2+n.upTo(int(d.pause/2/time.Millisecond)), d.connect)
 		return
 	}
+	d.pause = 0
 	c := &netConn{n: n, ends: [2]*netPart{d.owner, d.to}, lives: [2]int{d.owner.life, d.to.life}, born: n.now}
 	d.owner.conns, d.to.conns = append(d.owner.conns, c), append(d.to.conns, c)
 	d.conn = c
 	c.heard[0] = func(kept []*parcel) {
-		d.conn = nil
+		d.conn, d.troubled = nil, c.lives[1]
 		if d.keep {
 			d.waiting = append(kept, d.waiting...)
 		}
@@ -223,4 +231,18 @@ func (d *netDial) since() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return d.conn.born, true
+}
+
+// patience is the longest pause between two attempts.
+func (n *network) patience() time.Duration {
+	if n.bug.patient {
+		return 2 * time.Second
+	}
+	return 500 * time.Millisecond
+}
+
+// smooth reports whether nothing has kept the dial from the other side in its
+// present life: it is connected, or will be when it tries next.
+func (d *netDial) smooth() bool {
+	return d.troubled != d.to.life && (d.conn == nil || !d.conn.cut || d.conn.lives[1] != d.to.life)
 }

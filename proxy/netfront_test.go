@@ -228,7 +228,8 @@ func (f *netFront) over(r *netRequest) {
 }
 
 // checkLoss looks whether a job that is given up was lost: whoever has it and has
-// been connected to the front all the time would have claimed it.
+// been connected to the front all the time would have claimed it, and so would who
+// only has to find a front that has just started.
 func (n *network) checkLoss(r *netRequest) {
 	if r.told {
 		r.told = false
@@ -245,7 +246,8 @@ func (n *network) checkLoss(r *netRequest) {
 		l := h.links[r.front.index]
 		push, up := l.push.since()
 		sub, up2 := l.sub.since()
-		if up && up2 && n.now.Sub(push) > time.Second && n.now.Sub(sub) > time.Second {
+		long := up && up2 && n.now.Sub(push) > time.Second && n.now.Sub(sub) > time.Second
+		if long || l.push.smooth() && l.sub.smooth() {
 			n.fail("%d is given up though %s has it, since %v", r.n, h, since.Sub(n.begin))
 		}
 	}

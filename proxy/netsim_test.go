@@ -69,6 +69,7 @@ type mistake struct {
 	keepsIdle  bool // a beat brings no assignment
 	leaks      bool // a cancelled key stays in the index
 	endsTwice  bool // a client is answered twice
+	patient    bool // holders take longer to find a front than its youth lasts
 }
 
 // TestNetwork runs networks that a seed decides: connections that delay and end,
@@ -115,11 +116,12 @@ func TestNetworkSeesMistakes(t *testing.T) {
 		"though a slot is idle":      {keepsIdle: true},
 		"left over at the end":       {leaks: true},
 		"has ended 2 times":          {endsTwice: true},
+		"is given up though worker":  {patient: true},
 	} {
 		t.Run(strings.ReplaceAll(want, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			var last error
-			for i := range uint64(300) {
+			for i := range uint64(500) {
 				if last = newNetwork(i+1, bug).run(); last != nil {
 					break
 				}

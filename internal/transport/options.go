@@ -51,7 +51,7 @@ type QueueLimits struct {
 // connection that lived longer than Max. Zero fields take the defaults.
 type Backoff struct {
 	Min time.Duration // default 50 ms
-	Max time.Duration // default 2 s
+	Max time.Duration // default 500 ms: fronts that have started wait for holders of their jobs
 }
 
 // Options say how a Listener or Dialer behaves. The value is copied; zero
@@ -188,7 +188,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.MaxPeers, 4096)
 	fill(&o.MaxUnended, 4*o.Limits.MaxMessage)
 	fill(&o.Backoff.Min, 50*time.Millisecond)
-	fill(&o.Backoff.Max, max(2*time.Second, o.Backoff.Min))
+	fill(&o.Backoff.Max, max(500*time.Millisecond, o.Backoff.Min))
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
