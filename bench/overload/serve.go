@@ -73,6 +73,7 @@ type deployment struct {
 	dir   string
 	url   string
 	parts []*parts.Part
+	ports parts.Ports
 }
 
 // deploy starts a service and returns when it is ready.
@@ -86,7 +87,7 @@ func deploy(ctx context.Context, o *options, s service) (d *deployment, err erro
 			err = errors.Join(err, d.stop())
 		}
 	}()
-	address, err := new(parts.Ports).Next()
+	address, err := d.ports.Next()
 	if err != nil {
 		return nil, err
 	}
@@ -174,5 +175,5 @@ func (d *deployment) stop() error {
 	for _, p := range d.parts {
 		errs = append(errs, p.Terminate(20*time.Second))
 	}
-	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
+	return errors.Join(append(errs, d.ports.Close(), os.RemoveAll(d.dir))...)
 }

@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -257,12 +259,22 @@ func TestARelayRefuses(t *testing.T) {
 }
 
 func TestPortsAreGivenOnce(t *testing.T) {
-	var ports Ports
+	var here, there Ports
 	seen := make(map[string]bool)
 	for range 50 {
-		address, err := ports.Next()
-		require.NoError(t, err)
-		assert.False(t, seen[address])
-		seen[address] = true
+		for _, ports := range []*Ports{&here, &there} {
+			address, err := ports.Next()
+			require.NoError(t, err)
+			assert.False(t, seen[address])
+			seen[address] = true
+		}
 	}
+	_, port, err := net.SplitHostPort(slices.Collect(maps.Keys(seen))[0])
+	require.NoError(t, err)
+	_, err = net.Listen("tcp", "127.0.0.2:"+port)
+	require.ErrorIs(t, err, syscall.EADDRINUSE, "others see that it is taken")
+	require.NoError(t, errors.Join(here.Close(), there.Close()))
+	l, err := net.Listen("tcp", "127.0.0.2:"+port)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
 }

@@ -68,6 +68,7 @@ type Rig struct {
 	Relays  map[string]*parts.Relay // by what they lie before; none over ipc
 	Fronts  []*clients.Front
 	Journal string
+	ports   parts.Ports
 	relays  sync.WaitGroup
 	cut     context.CancelFunc
 }
@@ -105,7 +106,7 @@ func (r *Rig) prepare() (file string, err error) {
 		Timeout: r.cfg.Timeout, Visit: r.cfg.Visit, Drain: r.cfg.Drain, StreamIdle: r.cfg.StreamIdle,
 		MaxPending: r.cfg.MaxPending, Count: 8, Programs: 3,
 	}
-	w := &wires{scheme: r.cfg.Scheme, dir: r.dir, relays: r.Relays}
+	w := &wires{scheme: r.cfg.Scheme, dir: r.dir, ports: &r.ports, relays: r.Relays}
 	for _, name := range []string{"east", "west"} {
 		f := trial.Front{Name: name, Listen: w.port(), Loopback: w.at(name + ".loop"), Interrupt: w.at(name + ".int")}
 		g.Fronts = append(g.Fronts, f)
@@ -142,7 +143,7 @@ func numbered(stage, mark string, n int) string {
 // wires makes endpoints.
 type wires struct {
 	scheme, dir string
-	ports       parts.Ports
+	ports       *parts.Ports
 	relays      map[string]*parts.Relay
 	err         error // the first
 }
@@ -289,11 +290,12 @@ func (r *Rig) Close() error {
 	return os.RemoveAll(r.dir)
 }
 
-// Kill kills what is left, and cuts the network. The folder stays.
+// Kill kills what is left, cuts the network and gives the ports back. The folder stays.
 func (r *Rig) Kill() {
 	for _, m := range r.Members {
 		m.Kill()
 	}
 	r.cut()
 	r.relays.Wait()
+	_ = r.ports.Close()
 }
