@@ -305,6 +305,7 @@ var stageRepeats = map[graph.Repeat]Repeat{
 }
 
 var admissions = map[graph.Admission]Admission{
+	"":                  AdmitDeadline,
 	graph.AdmitQueue:    AdmitQueue,
 	graph.AdmitDeadline: AdmitDeadline,
 }

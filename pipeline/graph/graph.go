@@ -209,7 +209,8 @@ type Stage struct {
 	// worker; those of other stages always may.
 	MaxQueue      int
 	MaxQueueBytes Size
-	// Admission says which jobs of fronts are taken while there is room, NoWorkers
+	// Admission says which jobs of fronts are taken while there is room, "" being
+	// AdmitDeadline; NoWorkers
 	// whether they are while there are no workers.
 	Admission Admission
 	NoWorkers NoWorkers
