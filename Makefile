@@ -6,11 +6,12 @@ FUZZTIME ?= 30s
 SEEDS    ?= 10000
 CHAOS_TIME ?= 2m
 SOAK_ROUNDS ?= 3
+OVERLOAD_TIME ?= 1m
 SEED     ?= 0
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz sim chaos soak bench cross ci
+.PHONY: help build test race lint fuzz sim chaos soak overload bench cross ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,9 @@ chaos: ## kill, stop and cut off the parts of a service for CHAOS_TIME (2m) over
 
 soak: ## load a service in waves, SOAK_ROUNDS (3) times all, and want its processes idle again after each
 	$(GO) run ./bench/soak --rounds $(SOAK_ROUNDS) --seed $(SEED)
+
+overload: ## send every service of bench/overload ten times what it bears for OVERLOAD_TIME (1m), and judge it
+	$(GO) run ./bench/overload --check --duration $(OVERLOAD_TIME)
 
 bench: ## run the benchmarks; bench/README.md says how to compare whole servers
 	$(GO) test -run '^$$' -bench . -benchmem ./...

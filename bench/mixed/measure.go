@@ -12,15 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/butterfly-zmq/butterfly/bench/internal/httpload"
+	"github.com/butterfly-zmq/butterfly/bench/internal/ticks"
 )
 
 // sample is what one round says about one server.
 type sample struct {
 	cheap, heavy *httpload.Report
-	others       float64 // share of the processors that other programs took; unknown if it is not known
+	others       float64 // share of the processors that other programs took; ticks.Unknown if it is not known
 }
-
-const unknown = -1
 
 // quiet is the share of the processors that other programs may take before a
 // measurement is repeated, if it may be.
@@ -53,31 +52,17 @@ func measure(ctx context.Context, o *options, servers []*server, progress io.Wri
 // that is allowed. Whether it does so depends on nothing that was measured.
 func (o *options) quietly(ctx context.Context, s *server, round uint64, progress io.Writer) (sample, error) {
 	for repeats := o.repeat; ; repeats-- {
-		before := spent(os.Getpid(), s.cmd.Process.Pid)
+		before := ticks.Spent(os.Getpid(), s.cmd.Process.Pid)
 		got, err := o.load(ctx, s, round)
 		if err != nil {
 			return got, err
 		}
-		got.others = others(before, spent(os.Getpid(), s.cmd.Process.Pid))
+		got.others = ticks.Others(before, ticks.Spent(os.Getpid(), s.cmd.Process.Pid))
 		if got.others <= quiet || repeats == 0 {
 			return got, nil
 		}
 		fmt.Fprintf(progress, "%s: again, since other programs took %.0f %% of the processors\n", s.kind, 100*got.others)
 	}
-}
-
-// ticks is processor time since the machine was started, in the kernel's unit:
-// of all processors, what of it was spent or taken by the host, and what of that
-// the processes of this measurement spent.
-type ticks struct{ all, busy, ours uint64 }
-
-// others returns the share of the processors that other programs took.
-func others(before, after ticks) float64 {
-	if before.all == 0 || after.all <= before.all {
-		return unknown
-	}
-	busy, ours := after.busy-before.busy, after.ours-before.ours
-	return max(0, float64(busy)-float64(ours)) / float64(after.all-before.all)
 }
 
 // load sends both kinds of request to a server at once.

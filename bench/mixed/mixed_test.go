@@ -18,6 +18,7 @@ import (
 
 	"github.com/butterfly-zmq/butterfly/bench/internal/httpload"
 	"github.com/butterfly-zmq/butterfly/bench/internal/latency"
+	"github.com/butterfly-zmq/butterfly/bench/internal/ticks"
 )
 
 func TestMain(m *testing.M) {
@@ -128,7 +129,7 @@ func TestRoundsArePutTogether(t *testing.T) {
 	waiting.Waited, waiting.Unsent = 2, 1
 	r := summarize("sliced", []sample{
 		{report(380, 1, 1, 1), report(21, 20), 0.02},
-		{report(382, 5), waiting, unknown},
+		{report(382, 5), waiting, ticks.Unknown},
 	})
 	assert.Equal(t, "sliced", r.Name)
 	assert.InDelta(t, 381, r.Cheap.PerSecond, 1e-9)
@@ -140,18 +141,6 @@ func TestRoundsArePutTogether(t *testing.T) {
 	assert.EqualValues(t, 2, r.Heavy.Waited)
 	assert.EqualValues(t, 1, r.Heavy.Unsent)
 	assert.InDelta(t, 0.02, r.Others, 1e-9)
-}
-
-func TestWhatOthersTook(t *testing.T) {
-	before := ticks{all: 1000, busy: 100, ours: 50}
-	assert.InDelta(t, 0.25, others(before, ticks{all: 1200, busy: 200, ours: 100}), 1e-9)
-	assert.Zero(t, others(before, ticks{all: 1200, busy: 149, ours: 100}), "ticks are coarse")
-	assert.EqualValues(t, unknown, others(ticks{}, ticks{all: 5}))
-	assert.EqualValues(t, unknown, others(before, ticks{}))
-	now := spent(os.Getpid())
-	assert.LessOrEqual(t, now.ours, now.busy)
-	assert.LessOrEqual(t, now.busy, now.all)
-	assert.Zero(t, spent(-1), "no such process")
 }
 
 func TestTheVerdictIsOnTheSlicedPipeline(t *testing.T) {

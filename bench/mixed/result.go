@@ -11,6 +11,7 @@ import (
 
 	"github.com/butterfly-zmq/butterfly/bench/internal/httpload"
 	"github.com/butterfly-zmq/butterfly/bench/internal/latency"
+	"github.com/butterfly-zmq/butterfly/bench/internal/ticks"
 )
 
 // errMissed is a target not reached with --check.
@@ -48,7 +49,7 @@ type figures struct {
 
 // summarize puts the rounds of one server together.
 func summarize(name string, rounds []sample) result {
-	r := result{Name: name, Others: unknown}
+	r := result{Name: name, Others: ticks.Unknown}
 	var cheap, heavy []*httpload.Report
 	for _, s := range rounds {
 		cheap, heavy = append(cheap, s.cheap), append(heavy, s.heavy)
@@ -142,7 +143,7 @@ func table(out io.Writer, results []result, v verdict) error {
 }
 
 func percent(share float64) string {
-	if share == unknown {
+	if share == ticks.Unknown {
 		return "?"
 	}
 	return fmt.Sprintf("%.0f %%", 100*share)

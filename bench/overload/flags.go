@@ -21,33 +21,13 @@ type options struct {
 	timeout   time.Duration
 	cost      time.Duration
 	slots     int
+	computing int
+	pending   int
+	settle    time.Duration
 	admission string
 	seed      uint64
 	check     bool
 	json      bool
-}
-
-// service is what is measured: the kind of work, and what it runs in.
-type service struct{ Work, Runs string }
-
-func (s service) String() string { return s.Work + ", " + s.Runs }
-
-var allServices = []service{
-	{"wait", oneProcess}, {"wait", overIPC}, {"sliced", oneProcess}, {"sliced", overIPC},
-}
-
-// What a service runs in.
-const (
-	oneProcess = "one process"
-	overIPC    = "over ipc"
-)
-
-// slotsOf returns how many jobs a service does at a time.
-func (o *options) slotsOf(s service) int {
-	if s.Work == "sliced" { // they compute
-		return 2
-	}
-	return o.slots
 }
 
 // parse reads and checks the command line.
@@ -59,12 +39,15 @@ func parse(args []string, help io.Writer) (*options, error) {
 	flags.Usage = func() {}
 	flags.StringVar(&only, "only", "", "measure only services whose `name` holds this, as in 'wait, over ipc'")
 	flags.DurationVar(&o.duration, "duration", time.Minute, "how long the overload lasts")
-	flags.DurationVar(&o.around, "around", 5*time.Second, "how long what is borne is measured, and half of it before and behind")
+	flags.DurationVar(&o.around, "around", 5*time.Second, "how long what is borne is measured, and half of it, before and behind")
 	flags.Float64Var(&o.factor, "factor", 10, "how many times the load that is borne")
 	flags.DurationVar(&o.timeout, "timeout", time.Second, "the front's deadline for an answer")
-	flags.DurationVar(&o.cost, "cost", 20*time.Millisecond, "how long a job of the kind wait sleeps")
-	flags.IntVar(&o.slots, "slots", 16, "jobs of that kind done at a time")
-	flags.StringVar(&o.admission, "admission", "deadline", "which jobs are taken: deadline or queue")
+	flags.DurationVar(&o.cost, "cost", 50*time.Millisecond, "how long a job sleeps, but for the kind sliced")
+	flags.IntVar(&o.slots, "slots", 8, "such jobs done at a time")
+	flags.IntVar(&o.computing, "computing", 1, "jobs of the kind sliced that a stage does at a time: with one per core the load takes its time from them")
+	flags.IntVar(&o.pending, "pending", 1024, "the front's max_pending")
+	flags.DurationVar(&o.settle, "settle", 0, "how long the overload has lasted when the count begins")
+	flags.StringVar(&o.admission, "admission", "deadline", "which jobs are taken, but for the kind bodies: deadline or queue")
 	flags.Uint64Var(&o.seed, "seed", 1, "which random times the requests are due at")
 	flags.BoolVar(&o.check, "check", false, "exit with 1 if a target is missed")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
@@ -82,7 +65,7 @@ func parse(args []string, help io.Writer) (*options, error) {
 		return nil, fmt.Errorf("no arguments expected, got %q", flags.Args())
 	case len(o.services) == 0:
 		return nil, fmt.Errorf("--only: there is no service %q", only)
-	case o.duration <= 0 || o.around <= 0 || o.timeout <= 0 || o.cost <= 0 || o.slots < 1 || !(o.factor > 0):
+	case o.duration <= 0 || o.around <= 0 || o.timeout <= 0 || o.cost <= 0 || o.slots < 1 || o.computing < 1 || o.pending < 1 || o.settle < 0 || !(o.factor > 0):
 		return nil, errors.New("durations, factor and slots must be positive")
 	case o.admission != "deadline" && o.admission != "queue":
 		return nil, fmt.Errorf("--admission: want deadline or queue, not %q", o.admission)

@@ -54,8 +54,8 @@ func run(ctx context.Context, o *options, out, progress io.Writer) error {
 	}
 	var missed error
 	if o.check {
-		for _, r := range results {
-			missed = errors.Join(missed, r.check(o))
+		for i, r := range results {
+			missed = errors.Join(missed, r.check(o.services[i], o), r.prompt(o.services[i], o))
 		}
 	}
 	return missed

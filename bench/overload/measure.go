@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"runtime"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/bench/internal/httpload"
 	"github.com/butterfly-zmq/butterfly/bench/internal/parts"
+	"github.com/butterfly-zmq/butterfly/bench/internal/ticks"
 )
 
 // measure runs a service through calm, overload and calm.
@@ -28,9 +30,12 @@ func measure(ctx context.Context, o *options, s service, progress io.Writer) (r 
 		}
 	}()
 	r = &result{Service: s.String()}
+	atOnce := 2 * s.slots(o)
 	load := func(what string, c httpload.Config) (*httpload.Report, error) {
 		fmt.Fprintf(progress, "%s: %s\n", s, what)
-		c.URL, c.Timeout, c.Random, c.Seed = d.url+paths[s.Work], 5*o.timeout, c.Rate > 0, o.seed
+		ask := s.request(d.url)
+		c.URL, c.Method, c.Body, c.Expect, c.OnlyGood = ask.URL, ask.Method, ask.Body, ask.Expect, true
+		c.Timeout, c.Random, c.Seed = s.timeout(o)+10*time.Second, c.Rate > 0, o.seed
 		report, err := httpload.Run(ctx, c)
 		if err == nil {
 			err = context.Cause(ctx)
@@ -40,82 +45,64 @@ func measure(ctx context.Context, o *options, s service, progress io.Writer) (r 
 		}
 		return report, err
 	}
-	atOnce := 2 * o.slotsOf(s)
-	full, err := load("what it bears", httpload.Config{Connections: atOnce, Warmup: time.Second, Duration: o.around})
-	if err != nil {
+	most := httpload.Config{Connections: atOnce, Warmup: o.around / 5, Duration: o.around}
+	if r.Full, err = load("what it bears", most); err != nil {
 		return nil, err
 	}
-	r.Sustained = perSecond(full)
-	if r.Sustained < 1 {
-		return nil, fmt.Errorf("of %d requests %d were answered well: statuses %v", full.Requests, full.Good(), full.Statuses)
+	bears := r.Full.GoodPerSecond
+	if bears < 1 {
+		return nil, fmt.Errorf("of %d requests %d were answered well: statuses %v", r.Full.Requests, r.Full.Good(), r.Full.Statuses)
 	}
-	calm := httpload.Config{Connections: 64 + atOnce, Rate: r.Sustained / 2, Warmup: time.Second, Duration: o.around}
+	calm := httpload.Config{Connections: 64 + atOnce, Rate: bears / 2, Duration: o.around}
 	if r.Before, err = load("half of that", calm); err != nil {
 		return nil, err
 	}
-	memory := watch(d.parts)
-	r.Over, err = load(fmt.Sprintf("%.0f times %.0f requests a second", o.factor, r.Sustained), httpload.Config{
-		// Those that are taken wait for as long as the timeout; the others are answered at once.
-		Connections: 256 + int(1.5*r.Sustained*o.timeout.Seconds()),
-		Rate:        o.factor * r.Sustained, Duration: o.duration,
-	})
-	r.Memory = memory()
-	if err == nil {
-		err = lagged(r.Over)
-	}
-	if err != nil {
+	// More than can be pending: whoever is refused has his answer at once.
+	over := httpload.Config{Connections: o.pending + 256, Rate: o.factor * bears, Warmup: o.settle, Duration: o.duration}
+	before := ticks.Spent(d.pids()...)
+	if r.Over, err = load(fmt.Sprintf("%.0f times %.0f requests a second", o.factor, bears), over); err != nil {
 		return nil, err
 	}
-	if r.After, err = load("half of what it bears", calm); err != nil {
+	r.Others = ticks.Others(before, ticks.Spent(d.pids()...))
+	if r.After, err = load("at once half of what it bears", calm); err != nil {
 		return nil, err
 	}
-	return r, nil
+	if r.Left, err = d.left(ctx); err != nil {
+		return nil, err
+	}
+	if r.Again, err = load("what it bears now", most); err != nil {
+		return nil, err
+	}
+	r.Memory, err = d.memory(o, s)
+	return r, err
 }
 
-// perSecond returns how many good answers came a second.
-func perSecond(r *httpload.Report) float64 { return float64(r.Good()) / r.Seconds }
+// pids returns the numbers of all processes that take part.
+func (d *deployment) pids() []int {
+	all := []int{os.Getpid()}
+	for _, p := range d.parts {
+		all = append(all, p.PID())
+	}
+	return all
+}
 
-// memory is what a part held, in MiB of its resident set.
+// memory is what a process held, in MiB.
 type memory struct {
 	Name  string  `json:"name"`
-	First float64 `json:"first_mib"`
-	Most  float64 `json:"most_mib"`
+	Peak  float64 `json:"peak_mib"` // resident at most, since its start
+	Bound float64 `json:"bound_mib"`
 }
 
-// watch looks at the parts' memory until the function that it returns is called.
-func watch(all []*parts.Part) (stop func() []memory) {
-	ctx, cancel := context.WithCancel(context.Background())
-	found, done := make([]memory, len(all)), make(chan struct{})
-	look := func() {
-		for i, p := range all {
-			if now, err := parts.ReadOutside(p.PID()); err == nil { // one that has ended is told elsewhere
-				found[i].Name = p.Name
-				found[i].Most = max(found[i].Most, now.ResidentMiB)
-			}
+// memory reads what the processes have held.
+func (d *deployment) memory(o *options, s service) (all []memory, err error) {
+	for _, p := range d.parts {
+		now, err := parts.ReadOutside(p.PID())
+		if err != nil {
+			return nil, fmt.Errorf("memory of %s: %w", p.Name, err)
 		}
+		all = append(all, memory{p.Name, now.PeakMiB, s.bound(o, p.Name) / (1 << 20)})
 	}
-	look()
-	for i := range found {
-		found[i].First = found[i].Most
-	}
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(100 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				look()
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() []memory {
-		cancel()
-		<-done
-		return found
-	}
+	return all, nil
 }
 
 // others returns how many answers had other statuses than those.

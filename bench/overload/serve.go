@@ -47,33 +47,13 @@ func partMain() {
 	(&daemon.App{Name: "overload", Workers: workers}).Main()
 }
 
-// The graphs, by the kind of work: the address, the front's timeout, how many
-// jobs are done at a time, and the admission.
-const frontText = `version: 1
-front: {listen: "%s", timeout: %v, max_conns: 20000, max_conns_per_client: 20000}
-`
-
-var graphs = map[string]string{
-	"wait": `routes: [{prefix: /, stage: work}]
-stages: {work: {worker: wait, count: %d, admission: %s}}
-`,
-	"sliced": `routes: [{prefix: /, stage: parse}]
-stages:
-  parse: {worker: primes.parse, count: %[1]d, next: [slice], admission: %[2]s}
-  slice: {worker: primes.slice, count: %[1]d, next: [slice], max_visits: 100000}
-`,
-}
-
-// paths are what is asked for: of the sliced graph a number that takes about
-// 20 ms of one core.
-var paths = map[string]string{"wait": "/", "sliced": "/is_prime?possible_prime=100000000000097"}
-
 // deployment is a service that runs.
 type deployment struct {
-	dir   string
-	url   string
-	parts []*parts.Part
-	ports parts.Ports
+	dir     string
+	url     string
+	parts   []*parts.Part
+	metrics []string // the addresses of theirs
+	ports   parts.Ports
 }
 
 // deploy starts a service and returns when it is ready.
@@ -93,8 +73,7 @@ func deploy(ctx context.Context, o *options, s service) (d *deployment, err erro
 	}
 	d.url = "http://" + address
 	file := filepath.Join(d.dir, "graph.yaml")
-	text := fmt.Sprintf(frontText, address, o.timeout) + fmt.Sprintf(graphs[s.Work], o.slotsOf(s), o.admission)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(s.graph(o, address)), 0o600); err != nil {
 		return nil, err
 	}
 	if err := d.start(o, s, file); err != nil {
@@ -109,21 +88,17 @@ func (d *deployment) start(o *options, s service, file string) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	stages := map[string][]string{"wait": {"work"}, "sliced": {"parse", "slice"}}[s.Work]
-	roles := []string{"front"}
-	for _, stage := range stages {
-		roles = append(roles, "proxy:"+stage, "workers:"+stage)
-	}
-	if s.Runs == oneProcess {
-		roles = []string{""}
-	}
-	for _, role := range roles {
-		command := []string{self, partWord, o.cost.String(), "run", file}
-		name := "service"
-		if role != "" {
-			command, name = append(command, "--role", role, "--run-dir", d.dir), role
+	for _, role := range s.roles() {
+		address, err := d.ports.Next()
+		if err != nil {
+			return err
 		}
-		p := &parts.Part{Name: name, Command: command, Log: filepath.Join(d.dir, strings.ReplaceAll(name, ":", ".")+".log")}
+		d.metrics = append(d.metrics, address)
+		command := []string{self, partWord, o.cost.String(), "run", file, "--metrics", address}
+		if role != everything {
+			command = append(command, "--role", role, "--run-dir", d.dir)
+		}
+		p := &parts.Part{Name: role, Command: command, Log: filepath.Join(d.dir, strings.ReplaceAll(role, ":", ".")+".log")}
 		if err := p.Start(); err != nil {
 			return err
 		}
@@ -144,10 +119,9 @@ func (d *deployment) await(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := outside.Do(req); err == nil {
 			_ = resp.Body.Close() // it was not read
 			if resp.StatusCode == http.StatusOK {
-				http.DefaultClient.CloseIdleConnections()
 				return nil
 			}
 		}

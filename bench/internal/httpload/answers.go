@@ -24,6 +24,8 @@ type answers struct {
 	// bytes of the present answer that agree, -1 after the first difference.
 	expect  []byte
 	matched int
+	// onlyGood says that answers of other statuses than 200 may have any body.
+	onlyGood bool
 }
 
 func newAnswers(src io.Reader, expect []byte) *answers {
@@ -48,7 +50,7 @@ func (a *answers) next(toHead bool) (head, error) {
 		if a.r < a.w {
 			return head{}, malformed("bytes behind the answer", a.buf[a.r:a.w])
 		}
-		if a.expect != nil && !toHead && a.matched != len(a.expect) {
+		if a.expect != nil && !toHead && a.matched != len(a.expect) && (h.status == 200 || !a.onlyGood) {
 			return h, errBody
 		}
 		return h, nil

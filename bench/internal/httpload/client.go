@@ -65,6 +65,9 @@ func (c *client) tooLate(due time.Duration) bool {
 
 // count keeps the result of a request that was due behind the warm-up.
 func (c *client) count(due, now time.Duration, h head, err error) {
+	if err == nil {
+		c.tally.arrived(now, c.config.Warmup, c.end, h)
+	}
 	switch {
 	case due < c.config.Warmup:
 	case err != nil:
@@ -108,6 +111,7 @@ func (c *client) dial(ctx context.Context) error {
 		c.tally.redials++
 	}
 	c.link, c.answers = link, newAnswers(link, c.config.Expect)
+	c.answers.onlyGood = c.config.OnlyGood
 	return nil
 }
 

@@ -27,6 +27,9 @@ type Config struct {
 	Header []string
 	// Expect is the body that every answer must have; nil accepts any.
 	Expect []byte
+	// OnlyGood says that Expect is the body of answers with status 200 only; others
+	// may have any.
+	OnlyGood bool
 	// Connections is how many connections are kept open, each with one request
 	// under way at most.
 	Connections int

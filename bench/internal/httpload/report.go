@@ -23,6 +23,10 @@ type Report struct {
 	// PerSecond counts only answers with the expected body that came within
 	// Seconds: failures are no throughput.
 	PerSecond float64 `json:"requests_per_second"`
+	// GoodPerSecond counts the answers with status 200 and the expected body by
+	// when they came, not by when their requests were due: what was done within
+	// Seconds, without what was still to do at their end.
+	GoodPerSecond float64 `json:"good_per_second"`
 	// Statuses counts the answers by status.
 	Statuses map[string]int64 `json:"statuses"`
 	Failures map[Kind]Failure `json:"failures,omitempty"`
@@ -83,6 +87,7 @@ func newReport(c *Config, sum *tally, finish time.Duration) *Report {
 	}
 	if r.Seconds > 0 {
 		r.PerSecond = float64(r.Requests-sum.late) / r.Seconds
+		r.GoodPerSecond = float64(sum.within) / r.Seconds
 	}
 	for _, failure := range sum.failures {
 		r.Requests += failure.Count

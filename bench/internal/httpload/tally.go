@@ -61,6 +61,7 @@ type tally struct {
 	statuses [600]int64
 	failures map[Kind]Failure
 	late     int64 // answers that came after the measured time
+	within   int64 // answers with status 200 that came within it, whenever they were due
 	unsent   int64 // requests that were due and never sent
 	redials  int64
 	last     time.Duration // when the last answer or failure came
@@ -82,6 +83,13 @@ func (t *tally) answered(due, now, end time.Duration, h head) {
 	t.last = now
 	if now > end {
 		t.late++
+	}
+}
+
+// arrived counts a good answer by when it came.
+func (t *tally) arrived(now, begin, end time.Duration, h head) {
+	if h.status == 200 && now >= begin && now <= end {
+		t.within++
 	}
 }
 
@@ -133,6 +141,7 @@ func (t *tally) add(other *tally) {
 		t.failures[kind] = failure
 	}
 	t.late += other.late
+	t.within += other.within
 	t.unsent += other.unsent
 	t.redials += other.redials
 	t.last = max(t.last, other.last)

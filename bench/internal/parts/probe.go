@@ -23,6 +23,7 @@ type Reading struct {
 	Descriptors int     `json:"descriptors"`
 	Threads     int     `json:"threads"`
 	ResidentMiB float64 `json:"resident_mib"`
+	PeakMiB     float64 `json:"peak_mib"` // resident at most, since the process began
 }
 
 // inside is what a process says of itself.
@@ -110,6 +111,8 @@ func ReadOutside(pid int) (r Reading, err error) {
 			r.Threads = n
 		case "VmRSS":
 			r.ResidentMiB = float64(n) / 1024
+		case "VmHWM":
+			r.PeakMiB = float64(n) / 1024
 		}
 	}
 	return r, nil

@@ -1,4 +1,4 @@
-package main
+package ticks
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// spent reads the time that the machine and some of its processes have spent.
+// Spent reads the time that the machine and some of its processes have spent.
 // It is zero where that cannot be read.
-func spent(pids ...int) (t ticks) {
+func Spent(pids ...int) (t Ticks) {
 	machine, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return ticks{}
+		return Ticks{}
 	}
 	line, _, _ := strings.Cut(string(machine), "\n")
 	// user nice system idle iowait irq softirq steal: what follows is counted in these.
@@ -25,7 +25,7 @@ func spent(pids ...int) (t ticks) {
 	for _, pid := range pids {
 		process, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
-			return ticks{}
+			return Ticks{}
 		}
 		// The name in parentheses may hold blanks; utime and stime are the 12th
 		// and 13th field behind it.

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// spent cannot be told here.
-func spent(...int) ticks { return ticks{} }
