@@ -46,7 +46,9 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.refused.note(err)
 		}
 	}
-	p.refuseAll(p.submit(jobs, peer.Instance() != 0, time.Now()))
+	refused := p.submit(jobs, peer.Instance() != 0, time.Now())
+	p.warn(peer, refused)
+	p.refuseAll(refused)
 }
 
 // Refused is a job that no worker gets, and why.
@@ -72,6 +74,10 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			if !replaced {
 				refused = append(refused, Refused{&e.Job, ErrFrontGone})
 			}
+			continue
+		}
+		if err := p.flooded(e); err != nil {
+			refused = append(refused, Refused{&e.Job, err})
 			continue
 		}
 		p.arrived(&e.Job)
