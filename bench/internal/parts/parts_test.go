@@ -3,13 +3,9 @@
 package parts
 
 import (
-	"errors"
 	"io"
-	"maps"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -135,25 +131,4 @@ func TestProbe(t *testing.T) {
 	assert.Positive(t, r.Threads)
 	assert.Positive(t, r.ResidentMiB)
 	assert.Contains(t, stacks, "ServeProbe")
-}
-
-func TestPortsAreGivenOnce(t *testing.T) {
-	var here, there Ports
-	seen := make(map[string]bool)
-	for range 50 {
-		for _, ports := range []*Ports{&here, &there} {
-			address, err := ports.Next()
-			require.NoError(t, err)
-			assert.False(t, seen[address])
-			seen[address] = true
-		}
-	}
-	_, port, err := net.SplitHostPort(slices.Collect(maps.Keys(seen))[0])
-	require.NoError(t, err)
-	_, err = net.Listen("tcp", "127.0.0.2:"+port)
-	require.ErrorIs(t, err, syscall.EADDRINUSE, "others see that it is taken")
-	require.NoError(t, errors.Join(here.Close(), there.Close()))
-	l, err := net.Listen("tcp", "127.0.0.2:"+port)
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
 }

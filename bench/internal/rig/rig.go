@@ -18,6 +18,7 @@ import (
 	"github.com/butterfly-zmq/butterfly/bench/internal/clients"
 	"github.com/butterfly-zmq/butterfly/bench/internal/parts"
 	"github.com/butterfly-zmq/butterfly/bench/internal/trial"
+	"github.com/butterfly-zmq/butterfly/internal/freeport"
 	"github.com/butterfly-zmq/butterfly/internal/relay"
 )
 
@@ -69,7 +70,7 @@ type Rig struct {
 	Relays  map[string]*relay.Relay // by what they lie before; none over ipc
 	Fronts  []*clients.Front
 	Journal string
-	ports   parts.Ports
+	ports   freeport.Ports
 	relays  sync.WaitGroup
 	cut     context.CancelFunc
 }
@@ -144,13 +145,13 @@ func numbered(stage, mark string, n int) string {
 // wires makes endpoints.
 type wires struct {
 	scheme, dir string
-	ports       *parts.Ports
+	ports       *freeport.Ports
 	relays      map[string]*relay.Relay
 	err         error // the first
 }
 
 func (w *wires) port() string {
-	address, err := w.ports.Next()
+	address, err := w.ports.Address()
 	w.err = cmp.Or(w.err, err)
 	return address
 }
