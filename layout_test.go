@@ -36,6 +36,8 @@ var rooms = map[string][]string{
 	"internal/supervise":     {},
 	"internal/queueing":      {},
 	"internal/zmqpeer":       {},
+	"internal/relay":         {},
+	"internal/freeport":      {},
 	"loopback":               {"internal/wire", "internal/transport"},
 	"proxy":                  {"internal/wire", "internal/stats", "internal/transport", "internal/queueing", "loopback"},
 	"pipeline":               {"internal/wire", "internal/mtls", "internal/stats", "internal/transport", "internal/httptext", "internal/spool", "loopback"},
@@ -50,7 +52,7 @@ var rooms = map[string][]string{
 	"pipeline/daemon":   {"loopback", "httpfront", "pipeline", "pipeline/cluster", "pipeline/graph", "pipeline/export"},
 	"examples/...":      {"pipeline", "pipeline/daemon"},
 	"cmd/prime-serverd": {"pipeline/daemon", "examples/primes", "examples/math"},
-	"bench/...":         {"bench/...", "pipeline", "pipeline/daemon", "pipeline/cluster", "examples/..."},
+	"bench/...":         {"bench/...", "internal/freeport", "internal/relay", "pipeline", "pipeline/daemon", "pipeline/cluster", "examples/..."},
 	"internal/e2e/...":  {},
 }
 

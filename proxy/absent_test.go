@@ -96,7 +96,7 @@ func TestAJobThatAWorkerHasIsHeldUntilItsBeat(t *testing.T) {
 	w.places[0].Sent(nil)
 	r.FrontGone(5, false)
 	assert.Empty(t, r.answers, "its worker gives it up")
-	r.mourn(w, time.Now())
+	r.mourn(w, false, time.Now())
 	r.expectAnswer(2, 502)
 }
 

@@ -33,7 +33,7 @@ type BalancerConfig struct {
 	Names map[uint32]string
 	// MaxQueue bounds the jobs that wait, for jobs that come straight from a
 	// front; 0: no bound. Parts of scattered jobs that wait for their turn to be
-	// queued do not count. Jobs between stages are never refused: pools that
+	// queued do not count. A Balancer never refuses jobs between stages: pools that
 	// forward into their own full queue would deadlock, and what the fronts
 	// admitted bounds them.
 	MaxQueue int

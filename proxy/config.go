@@ -29,6 +29,12 @@ type Config struct {
 	// Balancer holds the bounds and the chooser; its Stage is set here. A Skew
 	// of 0 means wire.ClockSkew, since deadlines are those of other machines.
 	Balancer BalancerConfig
+	// MaxForwarded and MaxForwardedBytes say how much more than the Balancer's
+	// MaxQueue and MaxQueueBytes the stage keeps in all, until it refuses jobs of
+	// other stages, too (503). They are for peers that nobody bounds: jobs that fronts
+	// admitted have to be taken. 0: no bound.
+	MaxForwarded      int
+	MaxForwardedBytes int64
 	// MaxSlots bounds the slots that one connection may announce; 0:
 	// DefaultMaxSlots.
 	MaxSlots int
@@ -67,6 +73,9 @@ func (c Config) Validate() error {
 		check(at.what, o.CheckListen(at.endpoint))
 	}
 	check("balancer", c.Balancer.validate())
+	if c.MaxForwarded < 0 || c.MaxForwardedBytes < 0 {
+		check("forwarded jobs", errors.New("their bounds must not be negative"))
+	}
 	if c.MaxSlots < 0 || c.MaxSlots > math.MaxUint16+1 {
 		check("max slots", fmt.Errorf("%d is not within 0 and %d", c.MaxSlots, math.MaxUint16+1))
 	}

@@ -29,6 +29,7 @@ type crowds struct {
 	ready    []*crowd // there may be room for parked parts of theirs
 	parked   int
 	bytes    int64
+	frames   int   // as the queue's
 	earliest int64 // no parked deadline is earlier; 0: there is none
 }
 
@@ -64,6 +65,7 @@ func (c *crowds) park(x *crowd, e *entry) {
 	x.last = e
 	c.parked++
 	c.bytes += int64(e.job.Size)
+	c.frames += framesOf(e.job)
 	if e.deadline != 0 && (c.earliest == 0 || e.deadline < c.earliest) {
 		c.earliest = e.deadline
 	}
@@ -81,6 +83,7 @@ func (c *crowds) unpark(x *crowd) *entry {
 	e.next = nil
 	c.parked--
 	c.bytes -= int64(e.job.Size)
+	c.frames -= framesOf(e.job)
 	return e
 }
 

@@ -10,6 +10,9 @@ import (
 var (
 	// ErrQueueFull matches every *QueueFullError.
 	ErrQueueFull = errors.New("proxy: queue full")
+	// ErrFlooded says that a job was refused that the stage had to take, since it
+	// keeps more than any honest fronts let in.
+	ErrFlooded = errors.New("proxy: too many jobs of other stages")
 	// ErrDeadline matches every *DeadlineError.
 	ErrDeadline = errors.New("proxy: the deadline cannot be met")
 	// ErrNoWorkers says that the stage has no workers and does not wait for any.
@@ -131,6 +134,7 @@ var refusalTable = []struct {
 	{ErrJoinedSize, 500, "the parts of the job are too large together"},
 	{ErrMessage, 400, "the job is malformed"},
 	{ErrQueueFull, 503, "the stage is overloaded"},
+	{ErrFlooded, 503, "the stage is overloaded by other stages"},
 	{ErrDeadline, 503, "the stage is overloaded: the answer would come too late"},
 	{ErrNoWorkers, 503, "the stage has no workers"},
 	{ErrClosed, 503, "the stage is shutting down"},

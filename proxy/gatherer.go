@@ -38,7 +38,9 @@ type Gatherer struct {
 	groups  map[wire.Key]*gathering
 	timed   timedGroups
 	ended   recent
+	opened  int    // groups
 	waiting int    // parts kept
+	bytes   int64  // of groups and parts, with what it costs to keep them
 	ignored uint64 // parts that came late or twice
 }
 
@@ -116,6 +118,8 @@ func (g *Gatherer) open(id groupID, job *loopback.Job, now time.Time) *gathering
 		g.groups = make(map[wire.Key]*gathering)
 	}
 	g.groups[id.key] = x
+	g.opened++
+	g.bytes += x.cost()
 	if x.expires != math.MaxInt64 {
 		heap.Push(&g.timed, x)
 	}
@@ -130,9 +134,11 @@ func (g *Gatherer) add(x *gathering, p *wire.Piece, job *loopback.Job) {
 		part.State, part.Code = wire.PartFailed, job.Info.Code
 		x.failed++
 	}
+	g.bytes -= x.cost()
 	x.parts = append(x.parts, part)
 	x.frames += len(job.Payload.Frames())
 	x.bytes += int64(job.Size)
+	g.bytes += x.cost()
 	g.waiting++
 	if job.Info.Hops >= x.info.Hops {
 		x.info = job.Info
@@ -159,6 +165,8 @@ func (g *Gatherer) settle(x *gathering, p *wire.Piece, job *loopback.Job) (*loop
 // end forgets a group but for its name.
 func (g *Gatherer) end(x *gathering) {
 	g.waiting -= len(x.parts)
+	g.opened--
+	g.bytes -= x.cost()
 	g.ended.add(x.id)
 	if x.place >= 0 {
 		heap.Remove(&g.timed, x.place)
@@ -225,7 +233,7 @@ func (g *Gatherer) Clear() []*loopback.Job {
 		}
 	}
 	slices.SortFunc(jobs, func(a, b *loopback.Job) int { return cmp.Compare(a.Info.ID, b.Info.ID) })
-	g.groups, g.timed, g.waiting = nil, nil, 0
+	g.groups, g.timed, g.waiting, g.opened, g.bytes = nil, nil, 0, 0, 0
 	return jobs
 }
 

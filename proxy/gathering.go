@@ -34,6 +34,12 @@ type gathering struct {
 	twin    *gathering
 }
 
+// cost is about what it takes to keep the group: a part may be empty, and the note of
+// which parts have come is made at once for all.
+func (x *gathering) cost() int64 {
+	return x.bytes + frameCost*int64(x.frames+len(x.parts)) + int64(8*len(x.seen))
+}
+
 // has reports whether a part has come.
 func (x *gathering) has(index uint32) bool { return x.seen[index/64]&(1<<(index%64)) != 0 }
 

@@ -223,9 +223,15 @@ func (f *netFront) over(r *netRequest) {
 	default:
 		n.happened.refused++
 		n.note("%d is refused, %d", r.n, a.Info.Code)
+		if a.Info.Code == 502 && !r.repeatable && !r.told {
+			n.checkRefusal(r, &a.Info)
+		}
 	}
 	r.pending.Release()
 }
+
+// slowest is longer than a claim takes to a front that reads nothing for a while.
+const slowest = 300 * time.Millisecond
 
 // checkLoss looks whether a job that is given up was lost: whoever has it and has
 // been connected to the front all the time would have claimed it, and so would who
@@ -240,7 +246,7 @@ func (n *network) checkLoss(r *netRequest) {
 			continue
 		}
 		since, has := h.has[r.key()]
-		if !has || n.now.Sub(since) < 100*time.Millisecond {
+		if !has || n.now.Sub(since) < slowest {
 			continue
 		}
 		l := h.links[r.front.index]
@@ -249,6 +255,18 @@ func (n *network) checkLoss(r *netRequest) {
 		long := up && up2 && n.now.Sub(push) > time.Second && n.now.Sub(sub) > time.Second
 		if long || l.push.smooth() && l.sub.smooth() {
 			n.fail("%d is given up though %s has it, since %v", r.n, h, since.Sub(n.begin))
+		}
+	}
+}
+
+// checkRefusal wants no job refused, as one that its worker is lost with, which a
+// worker that lives is doing, unless it has got on since.
+func (n *network) checkRefusal(r *netRequest, told *wire.Info) {
+	for _, w := range n.workers {
+		for _, j := range w.doing {
+			if !w.dead && j != nil && !j.over && j.info.Key() == r.key() && j.info.Hops == told.Hops {
+				n.fail("%d is refused though %s does it", r.n, w)
+			}
 		}
 	}
 }

@@ -333,7 +333,10 @@ func (w *netWorker) start() {
 			gone := p.workers[peer]
 			delete(p.workers, peer)
 			w.n.note("%s loses %s", w.stage, w)
-			p.mourn(gone, w.n.now)
+			// A process that dies may look like a cut, too: it had not read all.
+			mayLive := (c.alive(0) || w.n.chance(20)) && !w.n.bug.hasty
+			_, left, _ := p.mourn(gone, mayLive, w.n.now)
+			w.n.happened.left += left
 			w.stage.missed()
 		}
 		w.peer = peer

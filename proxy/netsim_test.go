@@ -41,7 +41,7 @@ type network struct {
 
 // netHappened counts what networks were like.
 type netHappened struct {
-	steps, answered, refused, lost, expired, retried, saidLost, calls, inVain, gone, died, cut int
+	steps, answered, refused, lost, expired, retried, saidLost, calls, inVain, gone, died, cut, left int
 }
 
 func (h *netHappened) add(o netHappened) {
@@ -57,6 +57,7 @@ func (h *netHappened) add(o netHappened) {
 	h.gone += o.gone
 	h.died += o.died
 	h.cut += o.cut
+	h.left += o.left
 }
 
 // mistake is what is planted in a network.
@@ -70,6 +71,7 @@ type mistake struct {
 	leaks      bool // a cancelled key stays in the index
 	endsTwice  bool // a client is answered twice
 	patient    bool // holders take longer to find a front than its youth lasts
+	hasty      bool // a worker that was cut off counts as dead
 }
 
 // TestNetwork runs networks that a seed decides: connections that delay and end,
@@ -96,7 +98,7 @@ func TestNetwork(t *testing.T) {
 	t.Logf("%+v", sum)
 	for what, count := range map[string]int{
 		"answered": sum.answered, "lost": sum.lost, "repeated": sum.retried, "roll calls": sum.calls,
-		"claimed in vain": sum.inVain, "fronts that have gone": sum.gone, "died": sum.died, "cut": sum.cut,
+		"claimed in vain": sum.inVain, "fronts that have gone": sum.gone, "died": sum.died, "cut": sum.cut, "left to fronts": sum.left,
 	} {
 		assert.Positive(t, count, what)
 	}
@@ -117,6 +119,7 @@ func TestNetworkSeesMistakes(t *testing.T) {
 		"left over at the end":       {leaks: true},
 		"has ended 2 times":          {endsTwice: true},
 		"is given up though worker":  {patient: true},
+		"is refused though worker":   {hasty: true},
 	} {
 		t.Run(strings.ReplaceAll(want, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -168,8 +171,24 @@ func newNetwork(seed uint64, bug mistake) *network {
 	for range 1 + n.rand.IntN(5) {
 		n.after(200*time.Millisecond+n.upTo(6000), n.trouble)
 	}
+	if bug.patient {
+		n.youngLoss()
+	}
 	n.after(50*time.Millisecond, n.look)
 	return n
+}
+
+// youngLoss has a front come back after some time, and then lose a proxy.
+func (n *network) youngLoss() {
+	f, p := n.fronts[0], n.stages[0]
+	n.after(300*time.Millisecond, f.stop)
+	n.after(3*time.Second, f.start)
+	n.after(3200*time.Millisecond+n.upTo(500), func() {
+		if !p.dead {
+			p.die()
+			n.after(n.upTo(100), p.start)
+		}
+	})
 }
 
 // starter is a part that can be started anew.

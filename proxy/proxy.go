@@ -34,6 +34,7 @@ type Proxy struct {
 	lost     limiter // jobs that nobody could be told of
 	loops    limiter // jobs that went too far
 	slow     limiter // jobs that were held for too long
+	flood    limiter // forwarded jobs that were refused
 	refused  tally
 	ready    chan struct{}
 	stop     chan struct{} // closed once drained, or when Shutdown gives up

@@ -48,6 +48,7 @@ type queue struct {
 	fresh       *entry // the first entry not indexed: all behind it are neither
 	length      int
 	bytes       int64
+	frames      int   // of jobs that came over the wire
 	earliest    int64 // no queued deadline is earlier; 0: there is none
 	index       map[wire.Key]*entry
 	order       order // of the entries that are indexed
@@ -88,6 +89,7 @@ func (q *queue) count(e *entry) {
 	}
 	q.length++
 	q.bytes += int64(e.job.Size)
+	q.frames += framesOf(e.job)
 }
 
 // push appends a job, or parks it if it is a part whose crowd has no room.
@@ -206,6 +208,7 @@ func (q *queue) remove(e *entry) *loopback.Job {
 	job := e.job
 	q.length--
 	q.bytes -= int64(job.Size)
+	q.frames -= framesOf(job)
 	if q.length == 0 {
 		q.earliest = 0
 	}

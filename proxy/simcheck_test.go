@@ -59,7 +59,7 @@ func (w *world) mourned(c *simConn) {
 			}
 		}
 	}
-	p.mourn(c.worker, w.now)
+	p.mourn(c.worker, false, w.now)
 	for _, job := range held {
 		r := w.requests[job.Info.Key()]
 		if w.bug.answersTwice && w.queued(r.key) {

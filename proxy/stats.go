@@ -99,6 +99,7 @@ var reasons = [...]struct {
 	name string
 }{
 	{ErrQueueFull, "queue_full"},
+	{ErrFlooded, "flooded"},
 	{ErrDeadline, "deadline"},
 	{ErrNoWorkers, "no_workers"},
 	{ErrExpired, "expired"},

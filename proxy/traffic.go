@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"errors"
+	"io"
 	"slices"
 	"time"
 
@@ -45,7 +46,9 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.refused.note(err)
 		}
 	}
-	p.refuseAll(p.submit(jobs, peer.Instance() != 0, time.Now()))
+	refused := p.submit(jobs, peer.Instance() != 0, time.Now())
+	p.warn(peer, refused)
+	p.refuseAll(refused)
 }
 
 // Refused is a job that no worker gets, and why.
@@ -71,6 +74,10 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			if !replaced {
 				refused = append(refused, Refused{&e.Job, ErrFrontGone})
 			}
+			continue
+		}
+		if err := p.flooded(e); err != nil {
+			refused = append(refused, Refused{&e.Job, err})
 			continue
 		}
 		p.arrived(&e.Job)
@@ -206,11 +213,16 @@ func (p *Proxy) hear(w *worker, batch []transport.Message, now time.Time) (bad e
 		w.asks = false
 		p.audience.joinWorker(peer, p.status(now))
 	}
+	failed := w.failed && p.cfg.Lost != nil
+	w.failed = false
 	ended := p.retry(overdue, nil, ErrOverdue)
 	refused := p.assign(now)
 	p.mu.Unlock()
 	p.giveUp(ended)
 	p.refuseAll(refused)
+	if failed {
+		p.cfg.Lost()
+	}
 	return bad
 }
 
@@ -226,25 +238,49 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 	if missed {
 		p.cfg.Lost()
 	}
-	if lost, ended := p.mourn(w, time.Now()); lost > 0 {
-		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", lost, "given_up", ended, "err", err)
+	if lost, left, ended := p.mourn(w, p.mayLive(peer, err), time.Now()); lost > 0 {
+		p.cfg.Logger.Warn("worker lost with jobs", "worker", peer.Remote(), "jobs", lost, "left_to_fronts", left, "given_up", ended, "err", err)
 	}
 }
 
-// mourn settles what a worker held whose connection is lost. It returns how many
-// jobs may have run, and how many of them are not tried again.
-func (p *Proxy) mourn(w *worker, now time.Time) (jobs, givenUp int) {
+// mayLive reports whether a worker whose connection ended by err may be alive and
+// tell fronts what it has. The system ends the connections of a process that dies
+// as it does those of one that closes them; what is reset or falls silent may be
+// the network's.
+func (p *Proxy) mayLive(peer *transport.Peer, err error) bool {
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return !ended && peer.Instance() != 0 && p.cfg.Lost != nil && p.cfg.Answerer != nil
+}
+
+// mourn settles what a worker held whose connection is lost. If the worker may
+// live, jobs that must not run twice are left to their fronts, which ask who has
+// them. It returns how many jobs may have run, how many of them were left so, and
+// how many are not tried again.
+func (p *Proxy) mourn(w *worker, mayLive bool, now time.Time) (jobs, left, givenUp int) {
 	p.mu.Lock()
 	lost, unsent := p.lose(w)
 	if p.over {
 		lost = nil // we left, not the worker: it may still answer
+	}
+	jobs = len(lost)
+	if mayLive {
+		lost = slices.DeleteFunc(lost, p.frontAsks)
+		left = jobs - len(lost)
 	}
 	ended := p.retry(lost, unsent, ErrWorkerLost)
 	refused := p.assign(now)
 	p.mu.Unlock()
 	p.giveUp(ended)
 	p.refuseAll(refused)
-	return len(lost), len(ended)
+	return jobs, left, len(ended)
+}
+
+// frontAsks reports whether a job that may be with a worker that was cut off is
+// left to its front: the front would not repeat it either, and has 502 for it if
+// nobody claims it. Parts have one key, by which one would hide another.
+func (p *Proxy) frontAsks(job *loopback.Job) bool {
+	i := &job.Info
+	return i.Extended && i.Instance != 0 && !i.Flags.Has(wire.Repeatable) && i.Piece() == nil && !p.cfg.Balancer.Repeat.allows(i)
 }
 
 // lose takes a worker's slots away. It returns the jobs that may have run, and

@@ -23,6 +23,7 @@ type worker struct {
 	places []*place // by slot number; nil where none is known
 	gone   bool     // a send has failed: its beats do not count any more
 	asks   bool     // it wants to be told the status, and is not yet
+	failed bool     // it gave up a job that it had by an earlier connection, and nobody was told yet
 }
 
 // place is one slot of a worker, and the Notifier of what is sent to it.
@@ -91,7 +92,11 @@ func (w *worker) slotBeat(b *Balancer, m transport.Message, beat *wire.Beat) (gi
 		}
 		return nil
 	}
-	if *at != nil && beat.GivenUp {
+	switch {
+	case !beat.GivenUp:
+	case *at == nil:
+		w.failed = true
+	default:
 		givenUp = b.GivenUp((*at).slot, beat.Done)
 	}
 	switch {

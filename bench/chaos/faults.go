@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/butterfly-zmq/butterfly/bench/internal/parts"
 	"github.com/butterfly-zmq/butterfly/bench/internal/rig"
+	"github.com/butterfly-zmq/butterfly/internal/relay"
 )
 
 // hand does what the script says.
@@ -93,21 +93,21 @@ func (h *hand) do(ctx context.Context, e event) {
 	h.mu.Lock()
 	h.done[e.target.kind+" "+string(e.what)]++
 	h.mu.Unlock()
-	if relay := h.rig.Relays[e.target.name]; relay != nil {
-		h.cut(ctx, relay, e)
+	if link := h.rig.Relays[e.target.name]; link != nil {
+		h.cut(ctx, link, e)
 		return
 	}
 	h.harm(ctx, h.members[e.target.name], e)
 }
 
-func (h *hand) cut(ctx context.Context, relay *parts.Relay, e event) {
+func (h *hand) cut(ctx context.Context, link *relay.Relay, e event) {
 	if e.what == reset {
-		relay.Reset()
+		link.Reset()
 		return
 	}
-	relay.Set(map[action]parts.Fault{stall: parts.Stall, stallUp: parts.StallUp, stallDown: parts.StallDown, refuse: parts.Refuse}[e.what])
+	link.Set(map[action]relay.Fault{stall: relay.Stall, stallUp: relay.StallUp, stallDown: relay.StallDown, refuse: relay.Refuse}[e.what])
 	sleep(ctx, e.length)
-	relay.Set(parts.Heal)
+	link.Set(relay.Heal)
 }
 
 func (h *hand) harm(ctx context.Context, m *rig.Member, e event) {

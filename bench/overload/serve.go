@@ -14,6 +14,7 @@ import (
 
 	"github.com/butterfly-zmq/butterfly/bench/internal/parts"
 	"github.com/butterfly-zmq/butterfly/examples/primes"
+	"github.com/butterfly-zmq/butterfly/internal/freeport"
 	"github.com/butterfly-zmq/butterfly/pipeline"
 	"github.com/butterfly-zmq/butterfly/pipeline/daemon"
 )
@@ -53,7 +54,7 @@ type deployment struct {
 	url     string
 	parts   []*parts.Part
 	metrics []string // the addresses of theirs
-	ports   parts.Ports
+	ports   freeport.Ports
 }
 
 // deploy starts a service and returns when it is ready.
@@ -67,7 +68,7 @@ func deploy(ctx context.Context, o *options, s service) (d *deployment, err erro
 			err = errors.Join(err, d.stop())
 		}
 	}()
-	address, err := d.ports.Next()
+	address, err := d.ports.Address()
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (d *deployment) start(o *options, s service, file string) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	for _, role := range s.roles() {
-		address, err := d.ports.Next()
+		address, err := d.ports.Address()
 		if err != nil {
 			return err
 		}

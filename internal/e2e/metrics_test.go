@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -260,26 +259,4 @@ func TestMetricsOfAGraph(t *testing.T) {
 	none.readies("front")
 	_, err = scrape(at(0))
 	assert.Error(t, err)
-}
-
-// freePorts returns the first of so many ports that follow one another and are
-// free.
-func freePorts(t *testing.T, n int) int {
-	t.Helper()
-	for range 100 {
-		first := freePort(t)
-		i := 1
-		for ; i < n; i++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+i))
-			if err != nil {
-				break
-			}
-			_ = l.Close()
-		}
-		if i == n {
-			return first
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
 }

@@ -4,15 +4,16 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/butterfly-zmq/butterfly/internal/freeport"
 	"github.com/butterfly-zmq/butterfly/internal/zmqpeer"
 )
 
@@ -76,35 +77,21 @@ func (r *rig) down(s stage) string          { return r.end(s.name + ".down") }
 func (r *rig) loopback(front string) string { return r.end(front + "loop") }
 func (r *rig) interrupt(name string) string { return r.end(name + "int") }
 
-var ports struct {
-	sync.Mutex
-	given map[int]bool
-}
-
-// freePort returns a port that nobody uses and that was not given before. It is
-// below those that systems give to outgoing connections, so that it stays free
-// until a role binds it.
+// freePort returns a port that stays free until a role binds it, and when it does
+// so anew, for as long as the test runs.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	if ports.given == nil {
-		ports.given = make(map[int]bool)
-	}
-	for range 1000 {
-		port := 12000 + rand.IntN(20000)
-		if ports.given[port] {
-			continue
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			ports.given[port] = true
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
+	return freePorts(t, 1)
+}
+
+// freePorts returns the first of so many such ports that follow one another.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	ports := new(freeport.Ports)
+	first, err := ports.Row(n)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, ports.Close()) })
+	return first
 }
 
 // run starts the daemon with arguments.

@@ -144,11 +144,12 @@ func TestFlushEndsWithItsContext(t *testing.T) {
 	require.Empty(t, d.out.flushers)
 }
 
-// faulty fails every write from the moment it is broken.
+// faulty fails every write from the moment it is broken, after so many bytes.
 type faulty struct {
 	net.Conn
-	mu     sync.Mutex // guards broken
+	mu     sync.Mutex // guards the fields below
 	broken bool
+	takes  int
 }
 
 var errFault = errors.New("injected")
@@ -156,12 +157,22 @@ var errFault = errors.New("injected")
 func (f *faulty) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.broken {
-		return 0, errFault
+	if !f.broken {
+		return f.Conn.Write(p)
 	}
-	return f.Conn.Write(p)
+	n, _ := f.Conn.Write(p[:min(len(p), f.takes)])
+	return n, errFault
 }
 
+// breakAfter breaks it.
+func (f *faulty) breakAfter(bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken, f.takes = true, bytes
+}
+
+// A failing write ends the connection. A message of which the kernel took something
+// is lost, one of which it took nothing waits for the next connection.
 func TestWriteErrorEndsTheConnection(t *testing.T) {
 	onEach(t, func(t *testing.T, r *rig) {
 		got := record(t)
@@ -174,16 +185,23 @@ func TestWriteErrorEndsTheConnection(t *testing.T) {
 		}
 		h := record(t)
 		d, _ := r.dial(Options{Socket: Push, WrapConn: wrap}, h)
-		await(t, h.up)
-		f := await(t, conns)
-		f.mu.Lock()
-		f.broken = true
-		f.mu.Unlock()
-		v := make(verdicts, 1)
-		require.NoError(t, d.Send(msg("lost"), v))
-		require.ErrorIs(t, await(t, v), errFault)
-		require.ErrorIs(t, await(t, h.down).err, errFault)
-
+		v := make(verdicts, 2)
+		for _, takes := range []int{1, 0} {
+			await(t, h.up)
+			await(t, conns).breakAfter(takes)
+			if takes > 0 && r.ca == nil { // of TLS nobody can read a part
+				require.NoError(t, d.Send(msg("lost"), v))
+				require.ErrorIs(t, await(t, v), errFault)
+			} else {
+				require.NoError(t, d.Send(msg("first"), v))
+				require.NoError(t, d.Send(msg("second"), v))
+				for _, text := range []string{"first", "second"} {
+					require.NoError(t, await(t, v))
+					assert.Equal(t, msg(text), got.message())
+				}
+			}
+			require.ErrorIs(t, await(t, h.down).err, errFault)
+		}
 		await(t, h.up) // the next connection is a sound one
 		require.NoError(t, d.Send(msg("arrives"), v))
 		require.NoError(t, await(t, v))

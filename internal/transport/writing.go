@@ -19,12 +19,12 @@ type writing struct {
 	written []receipt // begun and not known to have reached the kernel, in order
 }
 
-// receipt is what remains of a message once it is written: who has to be told
-// when the connection has flushed up to end.
+// receipt is a message that is being written, and where: its Notifier is told when
+// the connection has flushed up to end. If that never comes, and nothing from start
+// on has been flushed, the message has not left.
 type receipt struct {
-	n    Notifier
-	size int64
-	end  int64
+	item
+	start, end int64
 }
 
 // run writes what the queue gives until the connection ends, which a failing
@@ -91,8 +91,9 @@ func (w *writing) write(items []item) error {
 		it := w.rest[0]
 		w.rest[0] = item{} // for the garbage collector
 		w.rest = w.rest[1:]
+		start := w.peer.conn.out.written
 		err := w.peer.zmtp.SendMsg(zmq4.Msg{Frames: it.m})
-		w.written = append(w.written, receipt{it.n, it.size, w.peer.conn.out.written})
+		w.written = append(w.written, receipt{it, start, w.peer.conn.out.written})
 		if err != nil {
 			return err
 		}
@@ -154,11 +155,22 @@ func (w *writing) report(n int, bytes int64, err error) {
 	}
 }
 
-// finish accounts for what was taken when the connection has ended: messages
-// not begun go back to the queue, the others may or may not have left.
+// finish accounts for what was taken when the connection has ended: messages of
+// which the kernel has nothing go back to the queue, the others may or may not have
+// left.
 func (w *writing) finish() {
 	w.settle()
+	begun := len(w.written)
+	for begun > 0 && w.written[begun-1].start >= w.peer.conn.out.flushed {
+		begun--
+	}
 	w.peer.out.putBack(w.rest)
+	unsent := make([]item, 0, len(w.written)-begun)
+	for _, r := range w.written[begun:] {
+		unsent = append(unsent, r.item)
+	}
+	w.peer.out.putBack(unsent)
+	w.written = w.written[:begun]
 	var bytes int64
 	for i := range w.written {
 		bytes += w.written[i].size

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -346,11 +347,32 @@ func TestProxiesBehindAName(t *testing.T) {
 	require.Eventually(t, func() bool { return works() && slots("127.0.0.3") == 2 }, 20*time.Second, 10*time.Millisecond)
 }
 
-// freeTCP returns a port that nobody uses.
+var given struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
+// freeTCP returns a port that nobody uses and that was not given before. It is below
+// those that systems give to outgoing connections, and so stays free.
 func freeTCP(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	given.Lock()
+	defer given.Unlock()
+	if given.ports == nil {
+		given.ports = make(map[int]bool)
+	}
+	for range 1000 {
+		port := 12000 + rand.IntN(20000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		require.NoError(t, l.Close())
+		if !given.ports[port] {
+			given.ports[port] = true
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
 }

@@ -40,9 +40,12 @@ type ProxyConfig struct {
 	Interrupts []string
 	// MaxQueue and MaxQueueBytes bound the queue for jobs that come straight
 	// from a front (503); 0: DefaultMaxQueue, DefaultMaxQueueBytes. Jobs
-	// between stages are never refused.
-	MaxQueue      int
-	MaxQueueBytes int64
+	// between stages are refused when MaxForwarded more, or MaxForwardedBytes, wait;
+	// 0: DefaultMaxForwarded, DefaultMaxForwardedBytes.
+	MaxQueue          int
+	MaxQueueBytes     int64
+	MaxForwarded      int
+	MaxForwardedBytes int64
 	// Admission says which jobs of fronts are taken while there is room (503),
 	// and NoWorkers whether they are while there are no workers.
 	Admission Admission
@@ -76,6 +79,14 @@ type ProxyConfig struct {
 const (
 	DefaultMaxQueue      = 50_000
 	DefaultMaxQueueBytes = 1 << 30
+)
+
+// Bounds of what a proxy keeps besides, by default, until it refuses jobs of other
+// stages: together with the above, ten fronts' requests of 50 parts each, or the
+// bytes of six fronts.
+const (
+	DefaultMaxForwarded      = 500_000
+	DefaultMaxForwardedBytes = 512 << 20
 )
 
 // Repeat says which of a stage's jobs may run again when they may have run.
@@ -159,8 +170,10 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 			Admission:     cfg.Admission,
 			NoWorkers:     cfg.NoWorkers,
 		},
-		ForPrime: forPrime,
-		Logger:   cfg.Logger,
+		MaxForwarded:      cmp.Or(cfg.MaxForwarded, DefaultMaxForwarded),
+		MaxForwardedBytes: cmp.Or(cfg.MaxForwardedBytes, DefaultMaxForwardedBytes),
+		ForPrime:          forPrime,
+		Logger:            cfg.Logger,
 	}
 	var claims *loopback.Claimer
 	c.Arrived = func(key wire.Key) { claims.Arrived(key) }

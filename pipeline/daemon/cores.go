@@ -34,35 +34,82 @@ const (
 	calmTime = time.Second
 	// calmJobs is how many jobs a second make it worth while.
 	calmJobs = 2000
+	// hidden is how much processor time a look does not see: the collector's, and
+	// what the jobs of one look take more than those of another.
+	hidden = lookEvery / 4
+	// patience is for how long a handler at most may have been kept from running.
+	patience = 3 * lookEvery
 )
 
 // calm decides whether handlers are so short that few threads do more: waking
-// another for each batch of microseconds costs more than it brings. One long
-// handler ends the calm.
+// another for each batch of microseconds costs more than it brings. Long handlers
+// end the calm: one that runs for a look, or two within a calmTime.
+//
+// Where others want the cores, too, the kernel stops a thread in the midst of a
+// short handler now and then, for milliseconds, and the more threads there are the
+// more often. That handler has not been long: the process has used no more
+// processor time than its jobs do at other times.
 type calm struct {
 	is   bool
-	jobs uint64    // when it began, or was last looked at after a calmTime
-	from time.Time // since when
+	from time.Time          // since when there were no long handlers, or a calmTime ago
+	then pipeline.PoolStats // the counters at from
+	long time.Time          // when a look saw a long handler
+	each float64            // processor time of a job, of late, in nanoseconds
 	last pipeline.PoolStats
-	at   time.Time // of last
+	used time.Duration // processor time of the process, at the last look
+	at   time.Time     // of the last look
 }
 
-// look takes the counters of all handlers, and reports whether it is calm.
-func (c *calm) look(now time.Time, s pipeline.PoolStats) bool {
-	busy, span := s.Busy-c.last.Busy, now.Sub(c.at)
-	jobs := s.Jobs - c.last.Jobs
-	long := s.Oldest >= longJob || busy > span/2 || jobs > 0 && busy/time.Duration(jobs) >= longJob
-	c.last, c.at = s, now
-	switch {
-	case long || c.from.IsZero():
-		c.is, c.from, c.jobs = false, now, s.Jobs
+// look takes the counters of all handlers and the processor time that the process
+// has used, and reports whether it is calm.
+func (c *calm) look(now time.Time, s pipeline.PoolStats, used time.Duration) bool {
+	switch long := c.sees(now.Sub(c.at), s, used-c.used); {
+	case c.from.IsZero():
+		c.begin(now, s)
+	case long:
+		if s.Oldest >= lookEvery || now.Sub(c.long) < calmTime {
+			c.is = false
+			c.begin(now, s)
+		}
+		c.long = now
 	case now.Sub(c.from) >= calmTime:
-		if s.Jobs-c.jobs >= calmJobs {
+		switch jobs, busy := s.Jobs-c.then.Jobs, s.Busy-c.then.Busy; {
+		case busy > calmTime/2:
+			c.is = false
+		case jobs >= calmJobs:
 			c.is = true
 		}
-		c.from, c.jobs = now, s.Jobs
+		c.begin(now, s)
 	}
+	c.last, c.used, c.at = s, used, now
 	return c.is
+}
+
+func (c *calm) begin(now time.Time, s pipeline.PoolStats) { c.from, c.then = now, s }
+
+// sees reports whether there was a long handler within the span that ends now, in
+// which the process has used so much processor time.
+func (c *calm) sees(span time.Duration, s pipeline.PoolStats, used time.Duration) bool {
+	busy, jobs := s.Busy-c.last.Busy, s.Jobs-c.last.Jobs
+	many := jobs >= uint64(calmJobs*lookEvery/time.Second)
+	switch long := s.Oldest >= longJob || busy > span/2 || jobs > 0 && busy/time.Duration(jobs) >= longJob; {
+	case !long:
+		if many {
+			c.learn(float64(used) / float64(jobs))
+		}
+		return false
+	case many && s.Oldest < patience && c.each > 0 && float64(used) < c.each*float64(jobs)+float64(hidden):
+		return false // it was not let run
+	default:
+		return true
+	}
+}
+
+func (c *calm) learn(each float64) {
+	if c.each == 0 {
+		c.each = each
+	}
+	c.each += (each - c.each) / 16
 }
 
 // threads are how many threads run Go code: while it is calm, and otherwise.
@@ -122,7 +169,7 @@ func (t threads) run(stats func() pipeline.PoolStats, end <-chan struct{}) {
 			return
 		case now := <-ticker.C:
 			want := t.busy
-			if c.look(now, stats()) {
+			if c.look(now, stats(), processorTime()) {
 				want = t.calm
 			}
 			if want != used {

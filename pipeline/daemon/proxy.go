@@ -20,6 +20,8 @@ type proxyFlags struct {
 	stage                string
 	maxQueue             int
 	maxQueueBytes        byteSize
+	maxForwarded         int
+	maxForwardedBytes    byteSize
 	timeout, frontGrace  time.Duration
 	repeat               choice[cluster.Repeat]
 	admission            choice[cluster.Admission]
@@ -35,6 +37,7 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	f := proxyFlags{
 		drain: defaultDrain, frontGrace: loopback.DefaultFrontGrace, attempts: cluster.DefaultAttempts,
 		maxQueue: cluster.DefaultMaxQueue, maxQueueBytes: cluster.DefaultMaxQueueBytes,
+		maxForwarded: cluster.DefaultMaxForwarded, maxForwardedBytes: cluster.DefaultMaxForwardedBytes,
 		repeat: repeatChoice(), admission: admissionChoice(), noWorkers: noWorkersChoice(),
 	}
 	cmd := &cobra.Command{
@@ -62,8 +65,10 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.fronts, "loopback", "loopback endpoint of a front; repeatable, with names")
 	flags.Var(&f.interrupts, "interrupt", "interrupt endpoint of a front; repeatable")
 	flags.StringVar(&f.stage, "stage", "", "`name` of the stage in logs")
-	flags.IntVar(&f.maxQueue, "max-queue", f.maxQueue, "most `jobs` of fronts that wait for a worker (503); those between stages always may")
+	flags.IntVar(&f.maxQueue, "max-queue", f.maxQueue, "most `jobs` of fronts that wait for a worker (503)")
 	flags.Var(&f.maxQueueBytes, "max-queue-bytes", "most bytes of theirs (503)")
+	flags.IntVar(&f.maxForwarded, "max-forwarded", f.maxForwarded, "how many `jobs` more wait in all until those of other stages are refused, too (503)")
+	flags.Var(&f.maxForwardedBytes, "max-forwarded-bytes", "how many bytes more, likewise (503)")
 	flags.Var(&f.admission, "admission", "which jobs of fronts are taken while there is room: deadline (those that can be done in time; 503) or queue (all)")
 	flags.Var(&f.noWorkers, "no-workers", "what becomes of jobs of fronts while there are no workers: wait, or refuse (503)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a worker may take for a job until another gets it, or 504; 0: no limit")
@@ -104,8 +109,8 @@ func (f *proxyFlags) check() error {
 	if f.drain < 0 {
 		return usagef("--drain %v is negative", f.drain)
 	}
-	if f.maxQueue < 1 || f.maxQueueBytes < 1 {
-		return usagef("--max-queue and --max-queue-bytes have to be at least 1")
+	if f.maxQueue < 1 || f.maxQueueBytes < 1 || f.maxForwarded < 1 || f.maxForwardedBytes < 1 {
+		return usagef("--max-queue, --max-forwarded and their bytes have to be at least 1")
 	}
 	if f.frontGrace == 0 {
 		return usagef("--front-grace 0s gives fronts no time to come back")
@@ -142,14 +147,15 @@ func (f *proxyFlags) run(ctx context.Context, a *App, log *slog.Logger) error {
 		Interrupts:    f.interrupts,
 		MaxQueue:      f.maxQueue,
 		MaxQueueBytes: int64(f.maxQueueBytes),
-		Timeout:       f.timeout,
-		Repeat:        f.repeat.chosen,
-		Admission:     f.admission.chosen,
-		NoWorkers:     f.noWorkers.chosen,
-		Attempts:      f.attempts,
-		FrontGrace:    f.frontGrace,
-		Metrics:       m.metrics,
-		Logger:        log,
+		MaxForwarded:  f.maxForwarded, MaxForwardedBytes: int64(f.maxForwardedBytes),
+		Timeout:    f.timeout,
+		Repeat:     f.repeat.chosen,
+		Admission:  f.admission.chosen,
+		NoWorkers:  f.noWorkers.chosen,
+		Attempts:   f.attempts,
+		FrontGrace: f.frontGrace,
+		Metrics:    m.metrics,
+		Logger:     log,
 	})
 	if err != nil {
 		return usageError{err}

@@ -35,6 +35,7 @@ func serve(ctx context.Context, p part, drain time.Duration, log *slog.Logger) e
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
 
+	defer roomy()()
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan error, 1)

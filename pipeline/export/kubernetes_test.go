@@ -253,8 +253,8 @@ func TestKubernetesMemoryFollowsTheBounds(t *testing.T) {
 		deployment := o.deployments[d]
 		return deployment.Spec.Template.Spec.Containers[0].Resources.Limits.Memory().Value()
 	}
-	assert.Greater(t, memory("primes-proxy-parse"), int64(1<<30), "max_queue_bytes by default")
-	assert.Greater(t, memory("primes-proxy-compute"), int64(256<<20))
+	assert.Greater(t, memory("primes-proxy-parse"), int64(1536<<20), "max_queue_bytes and max_forwarded_bytes by default")
+	assert.Greater(t, memory("primes-proxy-compute"), int64((256+128)<<20))
 	assert.Less(t, memory("primes-proxy-compute"), int64(1<<30))
 }
 

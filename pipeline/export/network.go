@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -135,6 +136,7 @@ const (
 	defaultPending = 256 << 20
 	defaultConns   = 10_000
 	defaultQueue   = 1 << 30
+	defaultForward = 512 << 20
 )
 
 // memory returns what a front may take, in MiB: what it holds at most, and half
@@ -148,7 +150,10 @@ func (f *front) memory() int {
 }
 
 // memory returns what the stage's proxy may take, in MiB.
-func (s *stage) memory() int { return held(s.MaxQueueBytes, defaultQueue) }
+func (s *stage) memory() int {
+	forwarded := cmp.Or(s.MaxForwardedBytes, defaultForward)
+	return held(min(cmp.Or(s.MaxQueueBytes, defaultQueue), maxMemory)+min(forwarded, maxMemory), 0)
+}
 
 func held(most, standard graph.Size) int {
 	if most == 0 {

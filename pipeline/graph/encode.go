@@ -183,6 +183,8 @@ func (e *encoder) stages(file mapping, stages []Stage) {
 		m.number("max_visits", s.MaxVisits)
 		m.number("max_queue", s.MaxQueue)
 		m.size("max_queue_bytes", s.MaxQueueBytes)
+		m.number("max_forwarded", s.MaxForwarded)
+		m.size("max_forwarded_bytes", s.MaxForwardedBytes)
 		m.text("admission", string(s.Admission))
 		m.text("no_workers", string(s.NoWorkers))
 		m.duration("timeout", s.Timeout)

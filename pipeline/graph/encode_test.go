@@ -46,7 +46,7 @@ func full() *graph.Graph {
 			{Name: "123", Upstream: graph.Endpoint{Bind: "tcp://*:1", Connect: "tcp://[::1]:1"}, Downstream: graph.Endpoint{Bind: "tcp://a:2", Connect: "tcp://a:2"},
 				Command: []string{"sh", "-c", "echo \"$HOME\" # it's\n\ttwo lines ", "", " ", "\x01\u0085\ufeff", "- x", "~", "${"},
 				Env:     map[string]string{"Y": "yes", "E": ""}, Next: []string{"true", "1e3"},
-				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30, Admission: graph.AdmitDeadline, NoWorkers: graph.NoWorkersRefuse,
+				Count: 3, MaxVisits: 4, MaxQueue: 5, MaxQueueBytes: 3 << 30, MaxForwarded: 6, MaxForwardedBytes: 5 << 20, Admission: graph.AdmitDeadline, NoWorkers: graph.NoWorkersRefuse,
 				Timeout: 90 * time.Second, Repeat: graph.RepeatAlways, Attempts: 7, MaxAge: 25 * time.Hour,
 				MTLS: graph.StageMTLS{Proxy: graph.Holder{Names: []string{"spiffe://a/*"}}, Workers: graph.Holder{Cert: "c", Key: "k"}}},
 			{Name: "true", External: true, Next: []string{"1e3", "3"}},

@@ -206,9 +206,12 @@ type Stage struct {
 	// Limits.MaxHops.
 	MaxVisits int
 	// MaxQueue and MaxQueueBytes bound the jobs of fronts that wait for a
-	// worker; those of other stages always may.
-	MaxQueue      int
-	MaxQueueBytes Size
+	// worker. Those of other stages may until MaxForwarded more wait in all, or
+	// MaxForwardedBytes.
+	MaxQueue          int
+	MaxQueueBytes     Size
+	MaxForwarded      int
+	MaxForwardedBytes Size
 	// Admission says which jobs of fronts are taken while there is room, "" being
 	// AdmitDeadline; NoWorkers
 	// whether they are while there are no workers.

@@ -115,6 +115,8 @@ func TestLoadReadsTheRest(t *testing.T) {
 	assert.Equal(t, 5, split.Attempts)
 	assert.Equal(t, 3, split.MaxHung)
 	assert.Equal(t, graph.Size(64<<20), split.MaxQueueBytes)
+	assert.Equal(t, 100_000, split.MaxForwarded)
+	assert.Equal(t, graph.Size(128<<20), split.MaxForwardedBytes)
 	part, _ := g.Stage("part")
 	assert.Equal(t, 2, part.Count, "what stands there overrides what is merged")
 	assert.Equal(t, []string{"python3", "worker.py", "--level", "3", "--cost", "$5"}, part.Command)
@@ -285,5 +287,7 @@ func TestDefaultsAreTrue(t *testing.T) {
 	stage := s.Definitions["stage"].Properties
 	assert.EqualValues(t, cluster.DefaultMaxQueue, stage["max_queue"].Default)
 	assert.Equal(t, graph.Size(cluster.DefaultMaxQueueBytes).String(), stage["max_queue_bytes"].Default)
+	assert.EqualValues(t, cluster.DefaultMaxForwarded, stage["max_forwarded"].Default)
+	assert.Equal(t, graph.Size(cluster.DefaultMaxForwardedBytes).String(), stage["max_forwarded_bytes"].Default)
 	assert.EqualValues(t, graph.DefaultMaxHops, s.Definitions["limits"].Properties["max_hops"].Default)
 }

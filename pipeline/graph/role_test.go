@@ -89,7 +89,7 @@ func TestRolesThatTheGraphLacks(t *testing.T) {
 	assert.Equal(t, "role proxy:splt: there is no such stage (did you mean split?)", say(two, "proxy:splt"))
 	assert.Equal(t, "role front:asia: there is no such front (there are: eu, us)", say(two, "front:asia"))
 	assert.Equal(t, "role front: there are several (write front:NAME, of eu, us)", say(two, "front"))
-	assert.Equal(t, "testdata/good/fronts.yaml:67:3: role workers:legacy: its workers are started elsewhere", say(two, "workers:legacy"))
+	assert.Equal(t, "testdata/good/fronts.yaml:69:3: role workers:legacy: its workers are started elsewhere", say(two, "workers:legacy"))
 	assert.Equal(t, "role front:eu: there is no such front (there are: front)", say(one, "front:eu"))
 }
 

@@ -1,4 +1,3 @@
 // Package parts starts the processes of a deployment, stops them in every way
-// that there is, and looks into them; and it stands between them as a network
-// that can be cut. It needs Linux.
+// that there is, and looks into them. It needs Linux.
 package parts

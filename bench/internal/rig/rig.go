@@ -18,6 +18,8 @@ import (
 	"github.com/butterfly-zmq/butterfly/bench/internal/clients"
 	"github.com/butterfly-zmq/butterfly/bench/internal/parts"
 	"github.com/butterfly-zmq/butterfly/bench/internal/trial"
+	"github.com/butterfly-zmq/butterfly/internal/freeport"
+	"github.com/butterfly-zmq/butterfly/internal/relay"
 )
 
 // Config says what runs.
@@ -65,10 +67,10 @@ type Rig struct {
 	cfg     Config
 	dir     string
 	Members []*Member
-	Relays  map[string]*parts.Relay // by what they lie before; none over ipc
+	Relays  map[string]*relay.Relay // by what they lie before; none over ipc
 	Fronts  []*clients.Front
 	Journal string
-	ports   parts.Ports
+	ports   freeport.Ports
 	relays  sync.WaitGroup
 	cut     context.CancelFunc
 }
@@ -87,13 +89,13 @@ func New(cfg Config) (*Rig, error) {
 		return nil, err
 	}
 	ctx, cut := context.WithCancel(context.Background())
-	r := &Rig{cfg: cfg, dir: dir, Journal: filepath.Join(dir, "journal"), Relays: make(map[string]*parts.Relay), cut: cut}
+	r := &Rig{cfg: cfg, dir: dir, Journal: filepath.Join(dir, "journal"), Relays: make(map[string]*relay.Relay), cut: cut}
 	file, err := r.prepare()
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	for _, relay := range r.Relays {
-		r.relays.Go(func() { relay.Run(ctx) })
+	for _, link := range r.Relays {
+		r.relays.Go(func() { link.Run(ctx) })
 	}
 	r.members(file)
 	return r, nil
@@ -143,13 +145,13 @@ func numbered(stage, mark string, n int) string {
 // wires makes endpoints.
 type wires struct {
 	scheme, dir string
-	ports       *parts.Ports
-	relays      map[string]*parts.Relay
+	ports       *freeport.Ports
+	relays      map[string]*relay.Relay
 	err         error // the first
 }
 
 func (w *wires) port() string {
-	address, err := w.ports.Next()
+	address, err := w.ports.Address()
 	w.err = cmp.Or(w.err, err)
 	return address
 }
@@ -164,12 +166,12 @@ func (w *wires) at(name string) trial.At {
 	if w.err != nil {
 		return trial.At{}
 	}
-	relay, err := parts.NewRelay(connect, bind)
+	link, err := relay.New(connect, bind)
 	if err != nil {
 		w.err = err
 		return trial.At{}
 	}
-	w.relays[name] = relay
+	w.relays[name] = link
 	return trial.At{Bind: "tcp://" + bind, Connect: "tcp://" + connect}
 }
 

@@ -1,6 +1,6 @@
-//go:build linux
-
-package parts
+// Package relay is a TCP network that can be cut: it stands between processes
+// and stalls, resets, refuses and heals. It is for chaos and for tests.
+package relay
 
 import (
 	"context"
@@ -39,14 +39,24 @@ type Relay struct {
 // pair is one connection through the relay.
 type pair struct{ client, server *net.TCPConn }
 
-// NewRelay listens at address, which is host:port. Run passes connections on to
+// New listens at address, which is host:port. Run passes connections on to
 // target.
-func NewRelay(address, target string) (*Relay, error) {
+func New(address, target string) (*Relay, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	return &Relay{listener: l, target: target, healed: make(chan struct{}), pairs: make(map[*pair]bool)}, nil
+}
+
+// Addr returns where the relay listens.
+func (r *Relay) Addr() string { return r.listener.Addr().String() }
+
+// Connections returns how many connections there are through the relay.
+func (r *Relay) Connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.pairs)
 }
 
 // Run passes connections on until ctx ends, and joins all that it started.
