@@ -165,6 +165,10 @@ type Config struct {
 	// likes. A Route may have its own.
 	ClientHeader string
 
+	// Lane refuses requests to Stage that cannot be answered in time; nil: nobody
+	// does. A Route has its own.
+	Lane *Lane
+
 	// Served counts the answers to requests that go to Stage; Own those that the
 	// front makes before it has a route: health, what is malformed or has none.
 	// nil: they are not counted.

@@ -33,6 +33,7 @@ type exchange struct {
 	named  string      // its id, where ids are taken over or told; ""
 	client uint32      // by which the stages tell the client from others
 	lane   *Lane       // that it is in; nil: none
+	listed bool        // there
 
 	parsed   bool            // the head is a good one
 	unread   bool            // nobody knows what follows on the connection
@@ -172,7 +173,7 @@ func implemented(method string) bool {
 
 func (x *exchange) route(req *httptext.Request) (Route, error) {
 	if x.front.cfg.Route == nil {
-		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat(), Served: x.front.cfg.Served}, nil
+		return Route{Stage: x.front.cfg.Stage, Compat: x.front.cfg.Compat(), Served: x.front.cfg.Served, Lane: x.front.cfg.Lane}, nil
 	}
 	route, err := x.front.cfg.Route(req)
 	if err != nil && !errors.As(err, new(*StatusError)) {

@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/queueing"
@@ -15,18 +16,25 @@ import (
 // client that has few open ones is before others of clients that have many, since
 // the stages let clients take turns.
 //
+// While nothing waits on the way, which is as good as always, a request costs it two
+// additions: nothing is measured then, and nobody refused.
+//
 // It is safe for concurrent use.
 type Lane struct {
 	busy func() (slots int, backlogged bool)
+	open atomic.Int64
+	// watching says that leave has to look: the way was busy the last time that
+	// somebody did, or requests are listed.
+	watching atomic.Bool
 
-	mu       sync.Mutex // guards the fields below
-	open     int
-	clients  map[uint32]int // open requests of each
+	mu       sync.Mutex     // guards the fields below
+	clients  map[uint32]int // listed requests of each: those that came while the way was busy
 	rounds   queueing.Rounds
 	pace     queueing.Pace
 	answered uint64
-	late     int     // deadlines that have passed while too few were answered to know the pace
-	strain   float64 // how many times as long as computed a wait may be
+	late     int       // deadlines that have passed while too few were answered to know the pace
+	strain   float64   // how many times as long as computed a wait may be
+	came     time.Time // when one came last while the way was busy
 }
 
 // A wait may be longer than computed. How much longer is found out: by a quarter
@@ -35,16 +43,20 @@ type Lane struct {
 // with each answer. So few requests are let in to be late: where jobs take turns,
 // dear ones need more than the mean. At mostStrain a tenth of what could be
 // answered by the deadline is still let in, so that workers do not run out of jobs.
+//
+// What was found out in one crowd is nothing to the next: after forgetTime in which
+// nothing waited when somebody came it begins anew.
 const (
 	leastStrain = 1.25
 	mostStrain  = 10
+	forgetTime  = 5 * time.Second
 )
 
 // NewLane returns a Lane without requests. busy reports how many jobs the stages on
 // its way do at a time, and whether more wait at one of them while no worker is
 // idle there: only then something is measured or refused, and as many requests as
-// there are slots are always let in. It is called with a lock held, and must not
-// block.
+// there are slots are always let in. It is called for each request, with a lock held
+// and without, and must not block.
 func NewLane(busy func() (slots int, backlogged bool)) *Lane {
 	return &Lane{busy: busy, clients: make(map[uint32]int), strain: leastStrain}
 }
@@ -59,43 +71,47 @@ const (
 )
 
 // enter lets a request in that has until its deadline, or for ever where that is
-// zero. It returns a *lateError, or nil: then leave has to follow.
-func (l *Lane) enter(client uint32, now, deadline time.Time) error {
+// zero. The error is a *lateError, or nil: then leave has to follow, and be told
+// whether the request was listed.
+func (l *Lane) enter(client uint32, now, deadline time.Time) (listed bool, err error) {
+	slots, backlogged := l.busy()
+	if !backlogged {
+		l.open.Add(1)
+		return false, nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.watching.Store(true)
+	if now.Sub(l.came) > forgetTime {
+		l.strain = leastStrain
+	}
+	l.came = now
 	mine := l.clients[client]
-	if !deadline.IsZero() {
+	if !deadline.IsZero() && l.open.Load() >= int64(slots) { // else the workers have not enough to do
 		wait := float64(1+l.rounds.UpTo(mine+1)) * float64(l.interval()) * l.strain
-		if wait > float64(deadline.Sub(now)) && l.full() {
-			return &lateError{time.Duration(l.open) * l.interval()}
+		if wait > float64(deadline.Sub(now)) {
+			return false, &lateError{time.Duration(l.open.Load()) * l.interval()}
 		}
 	}
-	l.open++
+	l.open.Add(1)
 	l.clients[client] = mine + 1
 	l.rounds.Add(mine+1, 1)
-	return nil
+	return true, nil
 }
 
-// full reports whether the workers have enough to do, whatever was measured. The
-// caller holds the lock.
-func (l *Lane) full() bool {
-	slots, backlogged := l.busy()
-	return backlogged && l.open >= slots
-}
-
-// leave lets a request out.
-func (l *Lane) leave(client uint32, how outcome, now time.Time) {
+// leave lets a request out. The clock is only asked where somebody wants to know.
+func (l *Lane) leave(client uint32, listed bool, how outcome, clock func() time.Time) {
+	l.open.Add(-1)
+	if !listed && !l.watching.Load() {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	mine := l.clients[client]
-	l.rounds.Add(mine, -1)
-	l.open--
-	if mine == 1 {
-		delete(l.clients, client)
-	} else {
-		l.clients[client] = mine - 1
+	if listed {
+		l.strike(client)
 	}
 	_, busy := l.busy()
+	l.watching.Store(busy || len(l.clients) > 0)
 	switch {
 	case how == answered:
 		l.answered++
@@ -105,9 +121,20 @@ func (l *Lane) leave(client uint32, how outcome, now time.Time) {
 		l.strain = min(l.strain*17/16, mostStrain)
 	}
 	if busy {
-		l.pace.Observe(now, l.answered)
+		l.pace.Observe(clock(), l.answered)
 	} else {
 		l.pace.Pause()
+	}
+}
+
+// strike takes a request of a client off the list. The caller holds the lock.
+func (l *Lane) strike(client uint32) {
+	mine := l.clients[client]
+	l.rounds.Add(mine, -1)
+	if mine == 1 {
+		delete(l.clients, client)
+	} else {
+		l.clients[client] = mine - 1
 	}
 }
 

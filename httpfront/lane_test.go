@@ -28,6 +28,7 @@ type rider struct {
 	cost   time.Duration
 	left   time.Duration
 	until  time.Time
+	listed bool
 }
 
 const cores = 2
@@ -49,11 +50,15 @@ func (c *carousel) count() {
 func (c *carousel) arrive(client uint32, timeout time.Duration) {
 	c.sent[client]++
 	until := c.now.Add(timeout)
-	if c.lane != nil && c.lane.enter(client, c.now, until) != nil {
-		return
+	listed := false
+	if c.lane != nil {
+		var err error
+		if listed, err = c.lane.enter(client, c.now, until); err != nil {
+			return
+		}
 	}
 	cost := c.cost()
-	c.jobs = append(c.jobs, &rider{client, cost, cost, until})
+	c.jobs = append(c.jobs, &rider{client, cost, cost, until, listed})
 }
 
 // turn lets a millisecond pass.
@@ -82,7 +87,7 @@ func (c *carousel) turn() {
 
 func (c *carousel) leave(j *rider, how outcome) {
 	if c.lane != nil {
-		c.lane.leave(j.client, how, c.now)
+		c.lane.leave(j.client, j.listed, how, func() time.Time { return c.now })
 	}
 }
 
@@ -163,30 +168,97 @@ func TestALaneLetsABurstIn(t *testing.T) {
 	assert.Equal(t, 500, c.done[1])
 }
 
+// Deadlines that passed while too much was asked for say nothing of later times.
+func TestALaneForgetsACrowd(t *testing.T) {
+	l := NewLane(func() (int, bool) { return 1, true })
+	now := time.Unix(1_700_000_000, 0)
+	enter := func(timeout time.Duration) error {
+		_, err := l.enter(1, now, now.Add(timeout))
+		return err
+	}
+	for range 200 { // one every 10 ms, and half of them too late
+		require.NoError(t, enter(time.Hour))
+		now = now.Add(10 * time.Millisecond)
+		l.leave(1, true, answered, func() time.Time { return now })
+		require.NoError(t, enter(time.Hour))
+		l.leave(1, true, expired, func() time.Time { return now })
+	}
+	for range 10 {
+		require.NoError(t, enter(time.Hour))
+	}
+	require.Error(t, enter(time.Second), "100 ms of work, ten times that are expected")
+	now = now.Add(forgetTime)
+	require.Error(t, enter(time.Second), "somebody came just then")
+	now = now.Add(forgetTime + time.Millisecond)
+	require.NoError(t, enter(time.Second))
+}
+
 // At first no request is answered at all: that deadlines pass is known, too.
 func TestALaneFindsOutByDeadlines(t *testing.T) {
 	l := NewLane(func() (int, bool) { return 1, true })
 	now := time.Unix(1_700_000_000, 0)
-	enter := func(client uint32) error { return l.enter(client, now, now.Add(time.Second)) }
+	enter := func(client uint32) error {
+		_, err := l.enter(client, now, now.Add(time.Second))
+		return err
+	}
+	leave := func(how outcome) { l.leave(1, true, how, func() time.Time { return now }) }
 	for range 100 {
 		require.NoError(t, enter(1))
 	}
 	for range 5 {
 		now = now.Add(time.Second)
-		l.leave(1, expired, now)
+		leave(expired)
 	}
 	for range 95 {
-		l.leave(1, dropped, now)
+		leave(dropped)
 	}
 	require.NoError(t, enter(1), "the workers are to have enough to do")
 	var e *lateError
 	require.ErrorAs(t, enter(1), &e)
 	require.Positive(t, e.RetryAfter())
-	require.NoError(t, l.enter(1, now, time.Time{}), "it has for ever")
+	_, err := l.enter(1, now, time.Time{})
+	require.NoError(t, err, "it has for ever")
 	for range 2 {
-		l.leave(1, dropped, now)
+		leave(dropped)
 	}
-	assert.Zero(t, l.open)
+	assert.Zero(t, l.open.Load())
 	assert.Empty(t, l.clients)
 	assert.Zero(t, l.rounds.UpTo(1000))
+}
+
+// While nothing waits on the way a request is counted, and that is all: nobody is
+// listed, and nobody asks the clock. What came before the way was busy counts as
+// answered all the same.
+func TestALaneCostsNothingWhileNothingWaits(t *testing.T) {
+	busy := false
+	l := NewLane(func() (int, bool) { return 1, busy })
+	now := time.Unix(1_700_000_000, 0)
+	never := func() time.Time {
+		t.Fatal("the clock is asked")
+		return now
+	}
+	enter := func() bool {
+		listed, err := l.enter(1, now, now.Add(time.Second))
+		require.NoError(t, err)
+		return listed
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		require.False(t, enter())
+		l.leave(1, false, answered, never)
+	}))
+	for range 10 {
+		require.False(t, enter())
+	}
+	busy = true
+	require.True(t, enter())
+	for range 10 {
+		now = now.Add(100 * time.Millisecond)
+		l.leave(1, false, answered, func() time.Time { return now })
+	}
+	assert.InDelta(t, 100*time.Millisecond, l.interval(), float64(time.Microsecond))
+	busy = false
+	l.leave(1, true, answered, never)
+	require.False(t, enter())
+	l.leave(1, false, answered, never)
+	assert.Zero(t, l.open.Load())
 }

@@ -24,10 +24,11 @@ func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending,
 	}
 	x.client = x.clientOf(route)
 	if route.Lane != nil {
-		if err := route.Lane.enter(x.client, ask.Now, ask.Deadline); err != nil {
+		listed, err := route.Lane.enter(x.client, ask.Now, ask.Deadline)
+		if err != nil {
 			return nil, err
 		}
-		x.lane = route.Lane
+		x.lane, x.listed = route.Lane, listed
 	}
 	p, err := x.front.cfg.Table.Open(ask)
 	if err != nil {
@@ -44,7 +45,7 @@ func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending,
 // leave lets the request out of its lane, if it is in one.
 func (x *exchange) leave(how outcome) {
 	if x.lane != nil {
-		x.lane.leave(x.client, how, time.Now())
+		x.lane.leave(x.client, x.listed, how, time.Now)
 		x.lane = nil
 	}
 }

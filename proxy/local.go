@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -41,6 +42,7 @@ type Local struct {
 	closed chan struct{} // closed together with the stage
 
 	refused tally
+	busy    atomic.Uint64 // told, for Busy
 
 	mu       sync.Mutex // guards the fields below and the slots' handles
 	balancer *Balancer
@@ -49,7 +51,8 @@ type Local struct {
 	armed    int64       // for when, in Unix µs; 0: it is not
 	slots    int         // given out and not left
 	draining bool
-	over     bool // no job is taken or given any more
+	over     bool   // no job is taken or given any more
+	told     uint64 // what Busy returns: slots, and in the last bit whether backlogged
 	meter    meter
 }
 
@@ -131,8 +134,12 @@ func (l *Local) take(job *loopback.Job) (*localSlot, *loopback.Job, error) {
 		}
 		job = whole
 	}
+	var now time.Time
+	if l.balancer.idle.first == nil {
+		now = time.Now() // from when it waits
+	}
 	if l.balancer.selects(&job.Info) {
-		if err := l.balancer.Admit(job, time.Now()); err != nil {
+		if err := l.balancer.Admit(job, now); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -141,12 +148,9 @@ func (l *Local) take(job *loopback.Job) (*localSlot, *loopback.Job, error) {
 	}
 	// Where a slot is idle nothing was queued before that it could have got:
 	// there is one assignment at most, of a job too fresh to have expired here.
-	var now time.Time
-	if l.balancer.idle.first == nil {
-		now = time.Now() // from when it waits
-	}
 	a, ok := l.balancer.Next(now)
 	if !ok {
+		l.tell()
 		return nil, nil, nil
 	}
 	return a.Slot.Owner.(*localSlot), a.Job, nil
@@ -199,6 +203,7 @@ func (l *Local) expire() {
 // dispatch gives jobs to the idle slots there are for them, and returns those
 // that came too late. The caller holds the lock.
 func (l *Local) dispatch() (late []Refused) {
+	defer l.tell()
 	if l.balancer.Queued() == 0 {
 		return nil
 	}
@@ -220,6 +225,7 @@ func (l *Local) Interrupt(key wire.Key) {
 	defer l.mu.Unlock()
 	l.balancer.Cancel(key)
 	l.gatherer.Drop(key)
+	l.tell()
 	l.closeIfDrained()
 }
 
@@ -236,11 +242,24 @@ func (l *Local) Status() wire.Status {
 
 var _ loopback.Gauge = (*Local)(nil)
 
-// Busy implements loopback.Gauge.
+// Busy implements loopback.Gauge. It takes no lock, since every request asks.
 func (l *Local) Busy() (slots int, backlogged bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.balancer.Busy()
+	packed := l.busy.Load()
+	return int(packed >> 1), packed&1 != 0
+}
+
+// tell publishes what Busy returns, where that has changed. The caller holds the
+// lock, and has changed slots or queue.
+func (l *Local) tell() {
+	slots, backlogged := l.balancer.Busy()
+	packed := uint64(slots) << 1
+	if backlogged {
+		packed |= 1
+	}
+	if packed != l.told {
+		l.told = packed
+		l.busy.Store(packed)
+	}
 }
 
 // Wait implements loopback.Gauge.
@@ -273,6 +292,7 @@ func (l *Local) Shutdown(ctx context.Context) error {
 func (l *Local) Close() {
 	l.mu.Lock()
 	jobs := append(l.balancer.Clear(), l.gatherer.Clear()...)
+	l.tell()
 	l.close()
 	l.mu.Unlock()
 	for _, job := range jobs {

@@ -313,3 +313,41 @@ func benchmarkWake(b *testing.B, slots int) {
 		_ = l.Submit(<-back, nil)
 	}
 }
+
+// Fronts ask before each request, without the stage's lock.
+func TestLocalTellsWhetherItIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLocal(LocalConfig{})
+		is := func(slots int, backlogged bool) {
+			t.Helper()
+			n, b := l.Busy()
+			require.Equal(t, slots, n)
+			require.Equal(t, backlogged, b)
+		}
+		require.NoError(t, l.Submit(newJob(1, 0, 0), nil))
+		is(0, false)
+		s := l.Slot()
+		<-take(s)
+		is(1, false)
+		require.NoError(t, l.Submit(newJob(2, 0, 0), nil))
+		require.NoError(t, l.Submit(newJob(3, 0, 0), nil))
+		is(1, true)
+		l.Interrupt(newJob(3, 0, 0).Info.Key())
+		is(1, true)
+		<-take(s)
+		is(1, false)
+		require.NoError(t, l.Submit(newJob(4, 0, 0), nil))
+		is(1, true)
+		l.Interrupt(newJob(4, 0, 0).Info.Key())
+		is(1, false)
+		idle := take(s)
+		is(1, false)
+		require.NoError(t, l.Submit(newJob(5, 0, 0), nil))
+		<-idle
+		is(1, false)
+		require.NoError(t, l.Submit(newJob(6, 0, 0), nil))
+		is(1, true)
+		l.Close()
+		is(1, false)
+	})
+}

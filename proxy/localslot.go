@@ -54,6 +54,7 @@ func (l *Local) idle(s *localSlot, beat []byte) (job *loopback.Job, late []Refus
 		for a, ok := l.balancer.Next(now); ok; a, ok = l.balancer.Next(now) {
 			switch a.Slot {
 			case s.slot:
+				l.tell()
 				return a.Job, late, false
 			case nil:
 				late = append(late, Refused{a.Job, a.Err})
@@ -62,6 +63,7 @@ func (l *Local) idle(s *localSlot, beat []byte) (job *loopback.Job, late []Refus
 			}
 		}
 	}
+	l.tell()
 	l.closeIfDrained()
 	return nil, late, true
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
@@ -245,11 +247,14 @@ func (p downstream) PeerDown(peer *transport.Peer, err error) {
 
 // mayLive reports whether a worker whose connection ended by err may be alive and
 // tell fronts what it has. The system ends the connections of a process that dies
-// as it does those of one that closes them; what is reset or falls silent may be
-// the network's.
+// as it does those of one that closes them, or resets them if something there was
+// not read yet. On one machine nobody else resets any; a network does, and what
+// falls silent may be cut off or stopped.
 func (p *Proxy) mayLive(peer *transport.Peer, err error) bool {
 	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-	return !ended && peer.Instance() != 0 && p.cfg.Lost != nil && p.cfg.Answerer != nil
+	reset := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	here := strings.HasPrefix(p.cfg.Downstream, "ipc:") || strings.HasPrefix(p.cfg.Downstream, "inproc:")
+	return !ended && !(reset && here) && peer.Instance() != 0 && p.cfg.Lost != nil && p.cfg.Answerer != nil
 }
 
 // mourn settles what a worker held whose connection is lost. If the worker may

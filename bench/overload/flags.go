@@ -47,7 +47,7 @@ func parse(args []string, help io.Writer) (*options, error) {
 	flags.IntVar(&o.computing, "computing", 1, "jobs of the kind sliced that a stage does at a time: with one per core the load takes its time from them")
 	flags.IntVar(&o.pending, "pending", 1024, "the front's max_pending")
 	flags.DurationVar(&o.settle, "settle", 0, "how long the overload has lasted when the count begins")
-	flags.StringVar(&o.admission, "admission", "deadline", "which jobs are taken, but for the kind bodies: deadline or queue")
+	flags.StringVar(&o.admission, "admission", "", "which jobs are taken, but for the kind bodies: deadline or queue; empty: as by default")
 	flags.Uint64Var(&o.seed, "seed", 1, "which random times the requests are due at")
 	flags.BoolVar(&o.check, "check", false, "exit with 1 if a target is missed")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
@@ -60,15 +60,24 @@ func parse(args []string, help io.Writer) (*options, error) {
 		return nil, err
 	}
 	o.services = slices.DeleteFunc(slices.Clone(allServices), func(s service) bool { return !strings.Contains(s.String(), only) })
-	switch {
-	case flags.NArg() > 0:
+	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("no arguments expected, got %q", flags.Args())
-	case len(o.services) == 0:
-		return nil, fmt.Errorf("--only: there is no service %q", only)
-	case o.duration <= 0 || o.around <= 0 || o.timeout <= 0 || o.cost <= 0 || o.slots < 1 || o.computing < 1 || o.pending < 1 || o.settle < 0 || !(o.factor > 0):
-		return nil, errors.New("durations, factor and slots must be positive")
-	case o.admission != "deadline" && o.admission != "queue":
-		return nil, fmt.Errorf("--admission: want deadline or queue, not %q", o.admission)
+	}
+	if err := o.validate(only); err != nil {
+		return nil, err
 	}
 	return o, nil
+}
+
+// validate says what is wrong with the options.
+func (o *options) validate(only string) error {
+	switch {
+	case len(o.services) == 0:
+		return fmt.Errorf("--only: there is no service %q", only)
+	case o.duration <= 0 || o.around <= 0 || o.timeout <= 0 || o.cost <= 0 || o.slots < 1 || o.computing < 1 || o.pending < 1 || o.settle < 0 || !(o.factor > 0):
+		return errors.New("durations, factor and slots must be positive")
+	case o.admission != "" && o.admission != "deadline" && o.admission != "queue":
+		return fmt.Errorf("--admission: want deadline or queue, not %q", o.admission)
+	}
+	return nil
 }

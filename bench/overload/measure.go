@@ -63,10 +63,10 @@ func measure(ctx context.Context, o *options, s service, progress io.Writer) (r 
 	if r.Over, err = load(fmt.Sprintf("%.0f times %.0f requests a second", o.factor, bears), over); err != nil {
 		return nil, err
 	}
-	r.Others = ticks.Others(before, ticks.Spent(d.pids()...))
 	if r.After, err = load("at once half of what it bears", calm); err != nil {
 		return nil, err
 	}
+	r.Others = ticks.Others(before, ticks.Spent(d.pids()...))
 	if r.Left, err = d.left(ctx); err != nil {
 		return nil, err
 	}

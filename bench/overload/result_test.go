@@ -46,6 +46,8 @@ func TestAResultIsJudged(t *testing.T) {
 		"failure":  {func(r *result) { r.Over.Failures = map[httpload.Kind]httpload.Failure{"closed": {Count: 1}} }, "closed"},
 		"memory":   {func(r *result) { r.Memory[0].Peak = 42 }, "front held 42 MiB, more than 41"},
 		"after":    {func(r *result) { r.After.Requests++ }, "afterwards not all is answered"},
+		"stuck":    {func(r *result) { delete(r.After.Statuses, "200") }, "afterwards answers map[]"},
+		"lost":     {func(r *result) { r.After.Failures = map[httpload.Kind]httpload.Failure{"timeout": {Count: 1}} }, "timeout"},
 		"deadlock": {func(r *result) { r.Left = map[string]float64{"front pending": 2} }, "afterwards something is left: map[front pending:2]"},
 		"late":     {func(r *result) { r.Over.GoodLatency.Max = 1.6e6 }, "an answer came after 1600 ms"},
 		"slow":     {func(r *result) { r.After.Latency.P99 = 129e3 }, "within 129 ms, before within 54"},

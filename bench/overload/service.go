@@ -78,6 +78,14 @@ func (s service) maxPendingBytes(o *options) int {
 	return o.pending * 4 << 10
 }
 
+// admits returns what the graph says of admission: nothing, unless it is told.
+func (o *options) admits() string {
+	if o.admission == "" {
+		return ""
+	}
+	return ", admission: " + o.admission
+}
+
 // graph returns its graph with the front at address. All connections come from
 // one client.
 func (s service) graph(o *options, address string) string {
@@ -87,14 +95,14 @@ func (s service) graph(o *options, address string) string {
 	case sliced:
 		return front + fmt.Sprintf(`routes: [{prefix: /, stage: parse}]
 stages:
-  parse: {worker: primes.parse, count: %[1]d, next: [slice], admission: %[2]s}
+  parse: {worker: primes.parse, count: %[1]d, next: [slice]%[2]s}
   slice: {worker: primes.slice, count: %[1]d, next: [slice], max_visits: 100000}
-`, s.slots(o), o.admission)
+`, s.slots(o), o.admits())
 	case bodies: // without a choice: the bounds have to do
 		return front + fmt.Sprintf("routes: [{prefix: /, stage: work}]\nstages: {work: {worker: wait, count: %d, admission: queue}}\n", s.slots(o))
 	}
-	return front + fmt.Sprintf("routes: [{prefix: /, stage: work}]\nstages: {work: {worker: wait, count: %d, admission: %s}}\n",
-		s.slots(o), o.admission)
+	return front + fmt.Sprintf("routes: [{prefix: /, stage: work}]\nstages: {work: {worker: wait, count: %d%s}}\n",
+		s.slots(o), o.admits())
 }
 
 // request returns what is asked for: of the sliced graph a number that takes about

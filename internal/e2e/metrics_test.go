@@ -174,7 +174,7 @@ func TestMetricsInTrouble(t *testing.T) {
 	f.signal(syscall.SIGTERM)
 	f.has(measures{`butterfly_front_ready{front="front"}`: 0, `butterfly_front_pending{front="front"}`: 5})
 
-	w.kill() // POSTs are not repeated
+	w.kill() // with its jobs unread: its connection is reset. POSTs are not repeated
 	r.worker(ours, echo, 2)
 	statuses := make(map[int]int)
 	for _, l := range links {

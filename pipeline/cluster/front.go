@@ -25,8 +25,8 @@ const MaxRemoteBody = 63 << 20
 // FrontConfig configures a Front. Endpoints are tcp://host:port or
 // ipc:///path.
 type FrontConfig struct {
-	// HTTP configures the server; its Table, Stage, Ready and Compat are set
-	// here.
+	// HTTP configures the server; its Table, Stage, Lane, Ready and Compat are
+	// set here.
 	HTTP httpfront.Config
 	// Table names the front and bounds the open requests.
 	Table loopback.TableConfig
@@ -37,6 +37,9 @@ type FrontConfig struct {
 	// Watch are the upstream endpoints of other stages' proxies, likewise: the
 	// front is ready only while each stage has one that is.
 	Watch []string
+	// Admission says whether requests are refused that could not be answered in
+	// time, given what the stages of Proxy and Watch do (503).
+	Admission Admission
 	// Loopback and Interrupt are the endpoints that the front binds.
 	Loopback, Interrupt string
 	// Transport bounds the connections; its zero value has the defaults.
@@ -100,6 +103,13 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	return newFront(cfg, cfg.Table.FrontName, stages, func(f *Front, http *httpfront.Config) {
 		http.Stage, http.Compat = f.stages[0], f.stages[0].Prime
 		http.Served = f.answers.of(cfg.Metrics, f.stages[0].label())
+		if cfg.Admission == AdmitDeadline {
+			var way []loopback.Gauge
+			for _, stage := range f.stages {
+				way = append(way, stage)
+			}
+			http.Lane = newLane(way)
+		}
 		f.link(func(from, _ *remoteStage) bool { return from == f.stages[0] })
 	})
 }

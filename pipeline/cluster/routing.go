@@ -69,7 +69,7 @@ type laneKey struct {
 // made; nil for others.
 func laneOf(g *graph.Graph, route *graph.Route, stage func(string) destination, lanes map[laneKey]*httpfront.Lane) *httpfront.Lane {
 	key := laneKey{route.Stage, g.Class(route.Priority)}
-	if st, _ := g.Stage(key.stage); st == nil || st.Admission != graph.AdmitDeadline || lanes[key] != nil {
+	if st, _ := g.Stage(key.stage); st == nil || st.Admission == graph.AdmitQueue || lanes[key] != nil {
 		return lanes[key]
 	}
 	var way []loopback.Gauge
@@ -78,14 +78,19 @@ func laneOf(g *graph.Graph, route *graph.Route, stage func(string) destination, 
 			way = append(way, gauge)
 		}
 	}
-	lanes[key] = httpfront.NewLane(func() (slots int, backlogged bool) {
+	lanes[key] = newLane(way)
+	return lanes[key]
+}
+
+// newLane returns the lane of requests whose jobs may come to those stages.
+func newLane(way []loopback.Gauge) *httpfront.Lane {
+	return httpfront.NewLane(func() (slots int, backlogged bool) {
 		for _, stage := range way {
 			n, busy := stage.Busy()
 			slots, backlogged = slots+n, backlogged || busy
 		}
 		return slots, backlogged
 	})
-	return lanes[key]
 }
 
 var repeats = map[graph.Repeat]httpfront.Repeat{

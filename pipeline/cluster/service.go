@@ -306,6 +306,7 @@ var stageRepeats = map[graph.Repeat]Repeat{
 }
 
 var admissions = map[graph.Admission]Admission{
+	"":                  AdmitDeadline,
 	graph.AdmitQueue:    AdmitQueue,
 	graph.AdmitDeadline: AdmitDeadline,
 }

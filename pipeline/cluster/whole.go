@@ -12,11 +12,12 @@ import (
 
 // WholeConfig configures a Whole.
 type WholeConfig struct {
-	// Stages are the pipeline's; requests enter by the first.
+	// Stages are the pipeline's; requests enter by the first, whose Admission is the
+	// front's, too.
 	Stages []Stage
 	// MaxHops bounds how many stages one job may enter (508); 0: no bound.
 	MaxHops int
-	// HTTP configures the front; its Table and Stage are set here.
+	// HTTP configures the front; its Table, Stage and Lane are set here.
 	HTTP httpfront.Config
 	// Table bounds the open requests.
 	Table loopback.TableConfig
@@ -47,6 +48,13 @@ func NewWhole(cfg WholeConfig) (*Whole, error) {
 	}
 	w := &Whole{table: table, stages: stages, life: newLifetime()}
 	cfg.HTTP.Table, cfg.HTTP.Stage, cfg.HTTP.Logger = table, stages.Entry(), cfg.Logger
+	if cfg.Stages[0].Admission == AdmitDeadline {
+		var way []loopback.Gauge
+		for _, st := range stages.all {
+			way = append(way, st.queue)
+		}
+		cfg.HTTP.Lane = newLane(way)
+	}
 	cfg.HTTP.Own, cfg.HTTP.Served = w.served.of(cfg.Metrics, ""), w.served.of(cfg.Metrics, cfg.Stages[0].Name)
 	if w.front, err = httpfront.New(cfg.HTTP); err != nil {
 		return nil, err

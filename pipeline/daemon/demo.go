@@ -46,8 +46,12 @@ func (a *App) demo(ctx context.Context, f demoFlags, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
+	stages := a.stages(orCores(f.workers))
+	for i := range stages {
+		stages[i].Admission = f.http.admission.chosen
+	}
 	whole, err := cluster.NewWhole(cluster.WholeConfig{
-		Stages:  a.stages(orCores(f.workers)),
+		Stages:  stages,
 		HTTP:    http,
 		Table:   table,
 		Metrics: m.metrics,

@@ -148,6 +148,7 @@ func (f *frontFlags) run(ctx context.Context, a *App, log *slog.Logger, stdout i
 		Table:     table,
 		Proxy:     f.proxy.String(),
 		Watch:     f.watch,
+		Admission: f.http.admission.chosen,
 		Loopback:  string(f.loopback),
 		Interrupt: string(f.interrupt),
 		MTLS:      mtls,

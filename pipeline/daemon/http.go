@@ -12,6 +12,7 @@ import (
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
 	"github.com/butterfly-zmq/butterfly/loopback"
+	"github.com/butterfly-zmq/butterfly/pipeline/cluster"
 )
 
 // Defaults of the command line, where they are not those of the rooms.
@@ -34,6 +35,7 @@ type httpFlags struct {
 	maxPerConn      int
 	drainDelay      time.Duration
 	clientHeader    string
+	admission       choice[cluster.Admission]
 	live, ready     string
 	accessLog       string
 	edge            edgeFlags
@@ -49,6 +51,7 @@ func defaultHTTP() httpFlags {
 		maxPending:      loopback.DefaultMaxPending,
 		maxPendingBytes: loopback.DefaultMaxPendingBytes,
 		maxConns:        httpfront.DefaultMaxConns,
+		admission:       admissionChoice(),
 		live:            "/livez",
 		ready:           "/readyz",
 	}
@@ -67,6 +70,7 @@ func (f *httpFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.maxPerConn, "max-requests-per-conn", f.maxPerConn, "most requests on one connection; 0: no limit")
 	flags.DurationVar(&f.halfCloseGrace, "half-close-grace", f.halfCloseGrace, "how long a client that closed its side still gets its answer; negative: for ever")
 	flags.StringVar(&f.clientHeader, "client-header", "", "header `field` by which clients are told apart, for their turns; empty: by address")
+	flags.Var(&f.admission, "admission", "which requests are taken while there is room: deadline (those that can be answered in time, 503) or queue (all)")
 	flags.StringVar(&f.live, "live", f.live, "liveness `path`; empty: none")
 	flags.StringVar(&f.ready, "ready", f.ready, "readiness `path`; empty: none")
 	f.edge.add(flags)

@@ -69,7 +69,7 @@ func (a *App) proxyCommand(logs *logFlags, stderr io.Writer) *cobra.Command {
 	flags.Var(&f.maxQueueBytes, "max-queue-bytes", "most bytes of theirs (503)")
 	flags.IntVar(&f.maxForwarded, "max-forwarded", f.maxForwarded, "how many `jobs` more wait in all until those of other stages are refused, too (503)")
 	flags.Var(&f.maxForwardedBytes, "max-forwarded-bytes", "how many bytes more, likewise (503)")
-	flags.Var(&f.admission, "admission", "which jobs of fronts are taken while there is room: queue (all) or deadline (those that can be done in time; 503)")
+	flags.Var(&f.admission, "admission", "which jobs of fronts are taken while there is room: deadline (those that can be done in time; 503) or queue (all)")
 	flags.Var(&f.noWorkers, "no-workers", "what becomes of jobs of fronts while there are no workers: wait, or refuse (503)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "how long a worker may take for a job until another gets it, or 504; 0: no limit")
 	flags.Var(&f.repeat, "repeat", "which jobs another worker gets when one is lost or takes too long: safe, always or never")

@@ -223,7 +223,10 @@ func repeatChoice() choice[cluster.Repeat] {
 }
 
 func admissionChoice() choice[cluster.Admission] {
-	return choice[cluster.Admission]{names: []string{cluster.AdmitQueue: "queue", cluster.AdmitDeadline: "deadline"}}
+	return choice[cluster.Admission]{
+		names:  []string{cluster.AdmitQueue: "queue", cluster.AdmitDeadline: "deadline"},
+		chosen: cluster.AdmitDeadline,
+	}
 }
 
 func noWorkersChoice() choice[cluster.NoWorkers] {

@@ -212,7 +212,8 @@ type Stage struct {
 	MaxQueueBytes     Size
 	MaxForwarded      int
 	MaxForwardedBytes Size
-	// Admission says which jobs of fronts are taken while there is room, NoWorkers
+	// Admission says which jobs of fronts are taken while there is room, "" being
+	// AdmitDeadline; NoWorkers
 	// whether they are while there are no workers.
 	Admission Admission
 	NoWorkers NoWorkers

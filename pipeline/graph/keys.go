@@ -154,7 +154,7 @@ func stageKeys() []key[Stage] {
 			"how many more than max_queue wait in all until jobs of other stages are refused, too (503)"),
 		field("max_forwarded_bytes", sizes[Size](1, math.MaxInt64), func(s *Stage) *Size { return &s.MaxForwardedBytes }, "512MiB",
 			"how many bytes more than max_queue_bytes, likewise (503)"),
-		field("admission", oneOf(AdmitQueue, AdmitDeadline), func(s *Stage) *Admission { return &s.Admission }, string(AdmitQueue),
+		field("admission", oneOf(AdmitQueue, AdmitDeadline), func(s *Stage) *Admission { return &s.Admission }, string(AdmitDeadline),
 			"which jobs of fronts are taken while there is room: all, or those that can be done by their deadline (503)"),
 		field("no_workers", oneOf(NoWorkersWait, NoWorkersRefuse), func(s *Stage) *NoWorkers { return &s.NoWorkers }, string(NoWorkersWait),
 			"what becomes of jobs of fronts while there are no workers: they wait for one, or are refused (503)"),

@@ -83,7 +83,7 @@ func (s *Stage) lines() []string {
 	if s.Repeat != "" && s.Repeat != RepeatSafe {
 		lines = append(lines, "repeat "+string(s.Repeat))
 	}
-	if s.Admission != "" && s.Admission != AdmitQueue {
+	if s.Admission != "" && s.Admission != AdmitDeadline {
 		lines = append(lines, "admission "+string(s.Admission))
 	}
 	if s.MaxVisits != 0 {
