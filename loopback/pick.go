@@ -103,15 +103,18 @@ func lightest(from []*candidate, may func(*candidate) bool) int {
 // meet returns where a part of a scattered job goes, so that all parts of its
 // group meet: at the proxy that the group's envelope names, if it is one of these,
 // even if it drains. Else all who know the same endpoints find the same by the
-// group's key, as long as they are connected to the same (rendezvous hashing).
-func meet(from []*candidate, key wire.Key, piece *wire.Piece) int {
+// group's key, as long as they are connected to the same (rendezvous hashing): sure
+// says that it is the one that is named, or that there is a connection to all.
+func meet(from []*candidate, key wire.Key, piece *wire.Piece) (at int, sure bool) {
 	for i, c := range from {
 		if piece.Meet != 0 && c.up && mark(c.state.Instance) == piece.Meet {
-			return i
+			return i, true
 		}
 	}
 	best, highest, takes := -1, uint64(0), false
+	sure = true
 	for i, c := range from {
+		sure = sure && c.up
 		if !c.up || c.twin || takes && !c.takes() {
 			continue
 		}
@@ -119,8 +122,12 @@ func meet(from []*candidate, key wire.Key, piece *wire.Piece) int {
 			best, highest, takes = i, score, c.takes()
 		}
 	}
-	return best
+	return best, sure
 }
+
+// maxMeetWait is how long a part waits where its proxy may be one that is not
+// connected yet, or not any more: longer than the pauses between two attempts.
+const maxMeetWait = time.Second
 
 // rendezvous is how much a group of parts wants to be at an endpoint.
 func rendezvous(endpoint string, key wire.Key, group uint32) uint64 {

@@ -97,8 +97,10 @@ func TestPartsOfAGroupMeet(t *testing.T) {
 	}
 	a, b, c := known("tcp://a:1", 11), known("tcp://b:1", 22), known("tcp://c:1", 33)
 	key := wire.Key{Instance: 5, ID: 7, Time: 9}
+	certain := true
 	at := func(from []*candidate, p *wire.Piece) *candidate {
-		i := meet(from, key, p)
+		i, sure := meet(from, key, p)
+		assert.Equal(t, certain, sure)
 		require.GreaterOrEqual(t, i, 0)
 		return from[i]
 	}
@@ -113,12 +115,13 @@ func TestPartsOfAGroupMeet(t *testing.T) {
 
 	first := at([]*candidate{a, b, c}, unnamed)
 	assert.Same(t, first, at([]*candidate{c, a, b}, unnamed), "the order of the list does not matter")
-	first.up = false
+	first.up, certain = false, false
 	second := at([]*candidate{a, b, c}, unnamed)
 	assert.NotSame(t, first, second, "there is another one while it is away")
 	assert.Same(t, second, at([]*candidate{a, b, c}, &wire.Piece{Meet: mark(99)}), "as where the one that is named has gone")
 	a.up, b.up, c.up = false, false, false
-	assert.Equal(t, -1, meet([]*candidate{a, b, c}, key, unnamed))
+	i, _ := meet([]*candidate{a, b, c}, key, unnamed)
+	assert.Equal(t, -1, i)
 }
 
 // Groups are spread evenly, and where one of three proxies goes, the groups of
@@ -135,7 +138,7 @@ func TestRendezvousIsEvenAndStays(t *testing.T) {
 		before := make([]int, 3000)
 		count := make([]int, 3)
 		for n := range before {
-			before[n] = meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1})
+			before[n], _ = meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1})
 			count[before[n]]++
 		}
 		for _, c := range count {
@@ -144,7 +147,7 @@ func TestRendezvousIsEvenAndStays(t *testing.T) {
 		gone := rapid.IntRange(0, 2).Draw(t, "gone")
 		from[gone].up = false
 		for n, was := range before {
-			if is := meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1}); was != gone {
+			if is, _ := meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1}); was != gone {
 				require.Equal(t, was, is)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +37,7 @@ type Proxies struct {
 	from    []*candidate // those of members
 	waits   backlog[*errand]
 	leave   map[*errand]struct{} // have waited, and are about to be sent
+	recalls bool                 // parts that wait will be looked at again
 	run     func(*member)        // starts a member; nil before Run
 	ending  bool
 }
@@ -232,17 +232,7 @@ func (p *Proxies) update(m *member) {
 			p.remove(m)
 		}
 	}
-	var ready []*errand
-	if pick(p.from, p.table == nil, rand.Int64N) >= 0 {
-		ready = p.waits.take()
-		for _, e := range ready {
-			p.leave[e] = struct{}{}
-		}
-	}
-	p.mu.Unlock()
-	for _, e := range ready {
-		p.release(e)
-	}
+	p.resend()
 }
 
 // Flush waits until every job has reached the kernel or got lost, or ctx ends. It

@@ -269,6 +269,58 @@ func TestPartsOfAGroupGoToOneProxy(t *testing.T) {
 	})
 }
 
+// A sender that is not connected to all proxies yet keeps parts whose proxy may be one
+// of the others, be it named or found by the key, but for a second at most.
+func TestPartsWaitForTheProxyWhereTheyMeet(t *testing.T) {
+	const groups = 20
+	for name, c := range map[string]struct {
+		comes, named bool
+		atB          func(int) bool
+	}{
+		"the one that is named comes":     {true, true, func(n int) bool { return n == groups }},
+		"one of all comes":                {true, false, func(n int) bool { return n > 0 && n < groups }},
+		"the one that is named has gone":  {false, true, func(n int) bool { return n == 0 }},
+		"one of all does not come at all": {false, false, func(n int) bool { return n == 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inSynctest(t, func(t *testing.T, s *site) {
+				a, _ := s.proxy("inproc://a", 1, eightIdle, 0)
+				stage := s.proxies(nil, "inproc://a", "inproc://b")
+				began := time.Now()
+				told := make(fates, 100)
+				for group := range uint32(groups) {
+					job := textJob("x")
+					job.Info.Extend()
+					piece := &wire.Piece{Total: 8, Group: group}
+					if c.named {
+						piece.Meet = 2 // as 2 is that of an instance 2
+					}
+					require.True(t, job.Info.SetPiece(piece))
+					require.NoError(t, stage.Submit(job, told))
+				}
+				require.NoError(t, stage.Submit(textJob("no part"), nil))
+				assert.Equal(t, []string{"no part"}, a.got(), "it does not wait with them")
+				assert.Len(t, told.next(), groups, "nor do those who sent them")
+				a.say(eightIdle)
+				assert.Empty(t, a.got(), "a status changes nothing")
+				atB := 0
+				if c.comes {
+					b, _ := s.proxy("inproc://b", 2, eightIdle, 0)
+					require.NoError(t, stage.Flush(t.Context()))
+					atB = len(b.got())
+					assert.Less(t, time.Since(began), time.Second, "as soon as it is there")
+				} else {
+					require.NoError(t, stage.Flush(t.Context()))
+					assert.Equal(t, time.Second, time.Since(began))
+				}
+				assert.Equal(t, groups-atB, len(a.got()))
+				assert.True(t, c.atB(atB), "%d come to b", atB)
+				assert.Empty(t, told.next(), "nobody is told again")
+			})
+		})
+	}
+}
+
 // book is a Resolver.
 type book struct {
 	mu    sync.Mutex // guards addrs

@@ -104,7 +104,10 @@ func (p *Proxies) choose(e *errand) (m *member, epoch uint64, err error) {
 	defer p.mu.Unlock()
 	var i int
 	if info := &e.job.Info; info.Extended && info.Piece() != nil {
-		i = meet(p.from, info.Key(), info.Piece())
+		var sure bool
+		if i, sure = meet(p.from, info.Key(), info.Piece()); i >= 0 && !sure && p.awaits(e, time.Now()) {
+			i = -1
+		}
 	} else {
 		i = pick(p.from, p.table == nil, rand.Int64N)
 	}
@@ -114,6 +117,42 @@ func (p *Proxies) choose(e *errand) (m *member, epoch uint64, err error) {
 	m = p.members[i]
 	m.sent++
 	return m, m.epoch, nil
+}
+
+// awaits reports whether a part is to wait, since its group may meet at a proxy to
+// which there is no connection now. The caller holds the lock.
+func (p *Proxies) awaits(e *errand, now time.Time) bool {
+	if e.until.IsZero() {
+		e.until = now.Add(maxMeetWait)
+	}
+	if !now.Before(e.until) {
+		return false
+	}
+	if !p.recalls {
+		p.recalls = true
+		time.AfterFunc(e.until.Sub(now), func() {
+			p.mu.Lock()
+			p.recalls = false
+			p.resend()
+		})
+	}
+	return true
+}
+
+// resend sends what waits, if there is a proxy. It gives back the lock, which the
+// caller holds.
+func (p *Proxies) resend() {
+	var ready []*errand
+	if pick(p.from, p.table == nil, rand.Int64N) >= 0 {
+		ready = p.waits.take()
+		for _, e := range ready {
+			p.leave[e] = struct{}{}
+		}
+	}
+	p.mu.Unlock()
+	for _, e := range ready {
+		p.release(e)
+	}
 }
 
 // gone says that a connection took nothing any more. The caller does not hold

@@ -67,10 +67,11 @@ func (b *Balancer) selects(info *wire.Info) bool {
 }
 
 // hopeless reports whether a job that has waited for its turn is not worth
-// beginning at now: most jobs take longer than it has left. A job that came
-// through other stages is begun all the same, and one that was begun before.
+// beginning at now: most jobs take longer than it has left, and others want the
+// slot. A job that came through other stages is begun all the same, and one that
+// was begun before.
 func (b *Balancer) hopeless(e *entry, now time.Time) bool {
-	return b.cfg.Admission == AdmitDeadline && e.indexed && e.job.Info.Hops <= 1 && e.job.Info.Attempt == 0 &&
+	return b.cfg.Admission == AdmitDeadline && b.queue.length > b.idle.length && e.indexed && e.job.Info.Hops <= 1 && e.job.Info.Attempt == 0 &&
 		now.Add(b.pace.Service()).UnixMicro() > e.deadline-b.queue.skew
 }
 

@@ -151,6 +151,24 @@ func TestAJobIsNotBegunInVain(t *testing.T) {
 	}
 }
 
+// One dear job says nothing of the next; nor do many, if nobody else wants the slot.
+func TestAJobIsBegunWhereThatIsInNobodysWay(t *testing.T) {
+	for name, before := range map[string]int{"behind one dear job": 1, "behind many": 50} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(BalancerConfig{Admission: AdmitDeadline}, 1, always(time.Second))
+			for range before {
+				require.NoError(t, s.arrive(1, time.Hour))
+			}
+			s.until(s.now.Add(time.Duration(before)*time.Second - 10*time.Millisecond))
+			require.NoError(t, s.arrive(2, time.Second))
+			s.until(s.now.Add(20 * time.Millisecond))
+			require.Len(t, s.due, 1)
+			assert.Equal(t, s.ids, anyOf(s.due).held.key.ID, "it has been begun")
+			assert.Empty(t, s.no)
+		})
+	}
+}
+
 func TestWithoutThatAdmissionNothingIsComputed(t *testing.T) {
 	s := newStation(BalancerConfig{}, 2, always(20*time.Millisecond))
 	for range 1000 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	bigendian "encoding/binary"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/butterfly-zmq/butterfly/internal/mtls"
+	"github.com/butterfly-zmq/butterfly/internal/mtls/mtlstest"
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 	"github.com/butterfly-zmq/butterfly/internal/wire"
 )
@@ -29,6 +32,17 @@ type target struct {
 	peer     transport.SocketType
 	wrong    transport.SocketType // what must not connect there
 	messages []transport.Message  // that a peer of the right type must not send
+	as       *mtls.Identity       // whose certificate the attacker has, of a kind that may be there; nil: over plain tcp
+}
+
+// raw connects below TLS, if there is any.
+func (x *target) raw(t *testing.T) net.Conn {
+	t.Helper()
+	_, address, _ := strings.Cut(x.endpoint, "://")
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // attackTime is how long an attack without an end of its own lasts.
@@ -38,9 +52,15 @@ const attackTime = 300 * time.Millisecond
 // and dropped, unless deaf.
 func (x *target) conn(t *testing.T, s transport.SocketType, deaf bool) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(x.endpoint, "tcp://"))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Close() })
+	c := x.raw(t)
+	if x.as != nil {
+		secured, err := x.as.Client(t.Context(), c, x.endpoint, "127.0.0.1")
+		if err != nil {
+			return c // somebody newer has taken its place
+		}
+		c = secured
+		t.Cleanup(func() { _ = c.Close() })
+	}
 	greeting := make([]byte, 64)
 	greeting[0], greeting[9], greeting[10] = 0xff, 0x7f, 3
 	copy(greeting[12:], "NULL")
@@ -68,8 +88,7 @@ var attacks = []struct {
 	do   func(t *testing.T, x *target)
 }{
 	{"HTTP", func(t *testing.T, x *target) {
-		c, err := net.Dial("tcp", strings.TrimPrefix(x.endpoint, "tcp://"))
-		require.NoError(t, err)
+		c := x.raw(t)
 		_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 		_, _ = io.Copy(io.Discard, c) // until it is closed
 		_ = c.Close()
@@ -96,9 +115,12 @@ var attacks = []struct {
 	}},
 	{"connections that say nothing", func(t *testing.T, x *target) {
 		for range 300 {
-			c, err := net.Dial("tcp", strings.TrimPrefix(x.endpoint, "tcp://"))
-			require.NoError(t, err)
-			t.Cleanup(func() { _ = c.Close() })
+			x.raw(t)
+		}
+	}},
+	{"a thousand TLS handshakes begun", func(t *testing.T, x *target) {
+		for range 1000 {
+			_, _ = x.raw(t).Write([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")) // a ClientHello's first bytes
 		}
 	}},
 	{"a thousand peers", func(t *testing.T, x *target) {
@@ -152,7 +174,7 @@ var attacks = []struct {
 		all.Wait()
 	}},
 	{"messages that make no sense", func(t *testing.T, x *target) {
-		o := transport.Options{Socket: x.peer, Instance: 0xbad}
+		o := transport.Options{Socket: x.peer, Instance: 0xbad, TLS: x.as}
 		if x.peer == transport.Sub {
 			for range 2 {
 				c := x.conn(t, x.peer, true)
@@ -250,20 +272,48 @@ func probe(addr string) *prober {
 // Whatever peers do at the sockets of front and proxy: sound requests that go
 // through the same sockets are answered meanwhile, memory stays within bounds, logs
 // do not fill, and nothing is left behind.
+//
+// Over tls+tcp the attacker has a certificate that may be there: a part that was taken
+// over, or has gone wild.
 func TestHostilePeers(t *testing.T) {
-	r := newRig(t, "tcp")
+	t.Run("tcp", func(t *testing.T) {
+		withstandsHostilePeers(t, newRig(t, "tcp"), func(string, string) *mtls.Identity { return nil })
+	})
+	t.Run("tls+tcp", func(t *testing.T) {
+		r, ca := secured(t)
+		withstandsHostilePeers(t, r, func(endpoint, kind string) *mtls.Identity { return identity(t, ca, endpoint, kind) })
+	})
+}
+
+// identity has a certificate of a kind of parts, and meets whoever is at an endpoint.
+func identity(t *testing.T, ca *mtlstest.Authority, endpoint, kind string) *mtls.Identity {
+	t.Helper()
+	files := ca.Issue("hostile "+kind, []string{kind + ".example"})
+	files.Peers = map[string][]string{endpoint: {"front.example", "proxy.example", "worker.example"}}
+	id, err := mtls.New(files, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return id
+}
+
+func withstandsHostilePeers(t *testing.T, r *rig, as func(endpoint, kind string) *mtls.Identity) {
 	proxy := r.proxy(ours, echo)
 	r.worker(ours, echo, 4)
 	f := r.front(ours, []stage{echo})
 	ready(t, f)
 	messages := senseless()
 	for _, x := range []*target{
-		{"front's loopback", r.loopback(""), f.process, transport.Push, transport.Dealer, messages["loopback"]},
-		{"front's interrupt", r.interrupt(""), f.process, transport.Sub, transport.Push, nil},
-		{"proxy's upstream", r.up(echo), proxy, transport.Dealer, transport.Pull, messages["upstream"]},
-		{"proxy's downstream", r.down(echo), proxy, transport.Dealer, transport.Sub, messages["downstream"]},
+		{"front's loopback", r.loopback(""), f.process, transport.Push, transport.Dealer, messages["loopback"], as(r.loopback(""), "worker")},
+		{"front's interrupt", r.interrupt(""), f.process, transport.Sub, transport.Push, nil, as(r.interrupt(""), "worker")},
+		{"proxy's upstream", r.up(echo), proxy, transport.Dealer, transport.Pull, messages["upstream"], as(r.up(echo), "front")},
+		{"proxy's downstream", r.down(echo), proxy, transport.Dealer, transport.Sub, messages["downstream"], as(r.down(echo), "worker")},
 	} {
 		t.Run(x.name, func(t *testing.T) {
+			if x.as != nil {
+				c := x.raw(t)
+				_, err := x.as.Client(t.Context(), c, x.endpoint, "127.0.0.1")
+				require.NoError(t, err, "the attacker's certificate may be there")
+				require.NoError(t, c.Close())
+			}
 			before := descriptors(t, x.process)
 			lines := x.process.printed("level=WARN")
 			start := time.Now()
@@ -297,3 +347,112 @@ func TestHostilePeers(t *testing.T) {
 		})
 	}
 }
+
+// While an attacker, with a right certificate or with none, begins or ends one TLS
+// handshake after the other, an honest peer gets in, and one that was in goes on.
+func TestATLSHandshakeFlood(t *testing.T) {
+	r, ca := secured(t)
+	proxy := r.proxy(ours, echo)
+	r.worker(ours, echo, 2)
+	f := r.front(ours, []stage{echo})
+	ready(t, f)
+	x := &target{endpoint: r.up(echo), process: proxy, peer: transport.Dealer, as: identity(t, ca, r.up(echo), "front")}
+	flood := func(do func() error) (stop func()) {
+		over := make(chan struct{})
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for {
+					select {
+					case <-over:
+						return
+					default:
+						_ = do()
+					}
+				}
+			})
+		}
+		return func() { close(over); all.Wait() }
+	}
+	address := strings.TrimPrefix(x.endpoint, "tls+tcp://")
+	kept := make(chan net.Conn, 300)
+	keep := func(c net.Conn) {
+		for {
+			select {
+			case kept <- c:
+				return
+			case old := <-kept:
+				_ = old.Close()
+			}
+		}
+	}
+	defer func() {
+		for close(kept); ; {
+			c, any := <-kept
+			if !any {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	for name, do := range map[string]func(c net.Conn) error{
+		"begun and left": func(c net.Conn) error { // the proxy ends the oldest
+			keep(c)
+			_, err := c.Write([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))
+			return err
+		},
+		"ended, and closed": func(c net.Conn) error {
+			defer c.Close()
+			secured, err := x.as.Client(t.Context(), c, x.endpoint, "127.0.0.1")
+			if err == nil {
+				err = secured.Close()
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := probe(f.addr)
+			var floods atomic.Int64
+			stop := flood(func() error {
+				c, err := net.Dial("tcp", address)
+				if err != nil {
+					return err
+				}
+				floods.Add(1)
+				return do(c)
+			})
+			var longest time.Duration
+			for range 20 {
+				up := make(chan struct{}, 100)
+				d, err := transport.NewDialer(x.endpoint, transport.Options{Socket: transport.Dealer, Instance: 1, TLS: x.as}, upOnly(up))
+				require.NoError(t, err)
+				ctx, end := context.WithCancel(t.Context())
+				var running sync.WaitGroup
+				began := time.Now()
+				running.Go(func() { _ = d.Run(ctx) })
+				select {
+				case <-up:
+				case <-time.After(patience):
+					t.Error("an honest peer does not get in")
+				}
+				longest = max(longest, time.Since(began))
+				end()
+				running.Wait()
+			}
+			stop()
+			close(p.stop)
+			p.done.Wait()
+			assert.Zero(t, p.failed.Load(), "sound requests that got no answer")
+			assert.NotZero(t, p.answered.Load())
+			assert.Less(t, longest, soon)
+			t.Logf("%d handshakes; of twenty honest peers the last got in after %v; %d sound requests answered", floods.Load(), longest.Round(time.Millisecond), p.answered.Load())
+		})
+	}
+}
+
+// upOnly is told of connections.
+type upOnly chan<- struct{}
+
+func (u upOnly) PeerUp(*transport.Peer)                     { u <- struct{}{} }
+func (upOnly) PeerDown(*transport.Peer, error)              {}
+func (upOnly) Receive(*transport.Peer, []transport.Message) {}

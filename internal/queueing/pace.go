@@ -2,6 +2,7 @@ package queueing
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -41,8 +42,9 @@ type Pace struct {
 	newBusy time.Duration
 	newJobs uint64
 
-	service time.Duration // median; 0: unknown
-	began   [4]time.Time  // of jobs that ended since the clock was read; more are left out
+	service time.Duration   // median; 0: unknown
+	first   []time.Duration // service times of the first LeastJobs, until they are there
+	began   [4]time.Time    // of jobs that ended since the clock was read; more are left out
 	ended   int
 }
 
@@ -86,12 +88,16 @@ func (p *Pace) fold() {
 }
 
 // learn moves the median by a sixteenth towards a service time. Steps are
-// proportional since costs are, and small since they come often.
+// proportional since costs are, and small since they come often: so it begins with
+// that of some, as from one dear job it were a long way to the others.
 func (p *Pace) learn(took time.Duration) {
 	took = max(took, 1)
 	switch {
 	case p.service == 0:
-		p.service = took
+		if p.first = append(p.first, took); len(p.first) == LeastJobs {
+			slices.Sort(p.first)
+			p.service, p.first = p.first[(LeastJobs-1)/2], nil
+		}
 	case took > p.service:
 		p.service += p.service/16 + 1
 	case took < p.service:

@@ -152,29 +152,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		return nil, fmt.Errorf("cluster: proxy of stage %q: %w", cfg.Stage, err)
 	}
 	o.TLS = id
-	c := proxy.Config{
-		Stage:      cfg.Stage,
-		Upstream:   cfg.Upstream,
-		Downstream: cfg.Downstream,
-		Transport:  o,
-		Balancer: proxy.BalancerConfig{
-			MaxQueue:      cmp.Or(cfg.MaxQueue, DefaultMaxQueue),
-			MaxQueueBytes: cmp.Or(cfg.MaxQueueBytes, DefaultMaxQueueBytes),
-			MaxHops:       cfg.MaxHops,
-			Weights:       cfg.Weights,
-			MaxVisits:     cfg.MaxVisits,
-			Names:         names,
-			Timeout:       cfg.Timeout,
-			Repeat:        cfg.Repeat,
-			Attempts:      cfg.Attempts,
-			Admission:     cfg.Admission,
-			NoWorkers:     cfg.NoWorkers,
-		},
-		MaxForwarded:      cmp.Or(cfg.MaxForwarded, DefaultMaxForwarded),
-		MaxForwardedBytes: cmp.Or(cfg.MaxForwardedBytes, DefaultMaxForwardedBytes),
-		ForPrime:          forPrime,
-		Logger:            cfg.Logger,
-	}
+	c := cfg.config(o, names)
 	var claims *loopback.Claimer
 	c.Arrived = func(key wire.Key) { claims.Arrived(key) }
 	c.Lost = func() { claims.Lost() }
@@ -197,6 +175,33 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		return nil, err
 	}
 	return p, p.measure(&cfg)
+}
+
+// config returns the configuration of the proxy itself, without its way back.
+func (c *ProxyConfig) config(o transport.Options, names map[uint32]string) proxy.Config {
+	return proxy.Config{
+		Stage:      c.Stage,
+		Upstream:   c.Upstream,
+		Downstream: c.Downstream,
+		Transport:  o,
+		Balancer: proxy.BalancerConfig{
+			MaxQueue:      cmp.Or(c.MaxQueue, DefaultMaxQueue),
+			MaxQueueBytes: cmp.Or(c.MaxQueueBytes, DefaultMaxQueueBytes),
+			MaxHops:       c.MaxHops,
+			Weights:       c.Weights,
+			MaxVisits:     c.MaxVisits,
+			Names:         names,
+			Timeout:       c.Timeout,
+			Repeat:        c.Repeat,
+			Attempts:      c.Attempts,
+			Admission:     c.Admission,
+			NoWorkers:     c.NoWorkers,
+		},
+		MaxForwarded:      cmp.Or(c.MaxForwarded, DefaultMaxForwarded),
+		MaxForwardedBytes: cmp.Or(c.MaxForwardedBytes, DefaultMaxForwardedBytes),
+		ForPrime:          forPrime,
+		Logger:            c.Logger,
+	}
 }
 
 // label names the proxy among the parts that have connections.

@@ -2,14 +2,14 @@ package graph
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
 // The tables of keys, one for each mapping of the file.
 
 func frontKeys() []key[Front] {
-	positive := span{least: time.Nanosecond}.kind()
-	return append([]key[Front]{
+	return slices.Concat([]key[Front]{
 		field("listen", address(), func(f *Front) *string { return &f.Listen }, DefaultListen,
 			"address for HTTP, host:port; :port is every address"),
 		field("tls", mappingOf("tls", tlsKeys), func(f *Front) *FrontTLS { return &f.TLS }, "",
@@ -18,6 +18,24 @@ func frontKeys() []key[Front] {
 			"endpoint where answers come in"),
 		field("interrupt", endpoints(), func(f *Front) *Endpoint { return &f.Interrupt }, "",
 			"endpoint where workers and proxies hear of clients that left"),
+	}, frontTimes(), frontBounds(), []key[Front]{
+		field("live", healthPath(), func(f *Front) *string { return &f.Live }, "/livez",
+			"path of the liveness check; \"\" is none"),
+		field("ready", healthPath(), func(f *Front) *string { return &f.Ready }, "/readyz",
+			"path of the readiness check; \"\" is none"),
+		field("client_header", fieldName(), func(f *Front) *string { return &f.ClientHeader }, "",
+			"header field by which clients are told apart, for their turns at the stages; absent: by address"),
+		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
+			"file for a line per answer, - for the standard output"),
+		field("mtls", holder(), func(f *Front) *Holder { return &f.MTLS }, "",
+			"the front's certificate for other parts, where it has one of its own"),
+	}, edgeKeys())
+}
+
+// frontTimes are the keys that say how long things may take.
+func frontTimes() []key[Front] {
+	positive := span{least: time.Nanosecond}.kind()
+	return []key[Front]{
 		field("timeout", span{least: time.Nanosecond, never: true}.kind(), func(f *Front) *time.Duration { return &f.Timeout }, "30s",
 			"how long an answer may take (504), or never"),
 		field("header_timeout", positive, func(f *Front) *time.Duration { return &f.HeaderTimeout }, "10s",
@@ -38,6 +56,12 @@ func frontKeys() []key[Front] {
 			"how long stopping may take"),
 		field("drain_delay", span{}.kind(), func(f *Front) *time.Duration { return &f.DrainDelay }, "0s",
 			"how much of drain_timeout requests are still taken, with readiness gone; less than three quarters of it"),
+	}
+}
+
+// frontBounds are the keys that say how large things may be, and how many.
+func frontBounds() []key[Front] {
+	return []key[Front]{
 		field("max_body", sizes[Size](1, math.MaxInt32), func(f *Front) *Size { return &f.MaxBody }, "10MiB",
 			"largest request body (413)"),
 		field("max_header", sizes[Size](256, 16<<20), func(f *Front) *Size { return &f.MaxHeader }, "16KiB",
@@ -58,17 +82,7 @@ func frontKeys() []key[Front] {
 			"most requests on one connection; absent: no limit"),
 		field("spool", mappingOf("spool", spoolKeys), func(f *Front) *Spool { return &f.Spool }, "",
 			"directory for the bodies of routes with spool_above"),
-		field("live", healthPath(), func(f *Front) *string { return &f.Live }, "/livez",
-			"path of the liveness check; \"\" is none"),
-		field("ready", healthPath(), func(f *Front) *string { return &f.Ready }, "/readyz",
-			"path of the readiness check; \"\" is none"),
-		field("client_header", fieldName(), func(f *Front) *string { return &f.ClientHeader }, "",
-			"header field by which clients are told apart, for their turns at the stages; absent: by address"),
-		field("access_log", word("a file", schema{"type": "string"}, fileName), func(f *Front) *string { return &f.AccessLog }, "",
-			"file for a line per answer, - for the standard output"),
-		field("mtls", holder(), func(f *Front) *Holder { return &f.MTLS }, "",
-			"the front's certificate for other parts, where it has one of its own"),
-	}, edgeKeys()...)
+	}
 }
 
 func fileName(s string) (string, *flaw) {
