@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"errors"
+	"net"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -298,4 +301,22 @@ func TestPythonLeavesIdle(t *testing.T) {
 			w.terminate(drainLimit)
 		})
 	}
+}
+
+// A front that has started waits a second for whoever holds its jobs: so long, at
+// most, a program that has looked for it in vain for a while takes to find it.
+func TestPythonFindsAFrontThatStartsLate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "tcp")
+	at, err := url.Parse(r.loopback(""))
+	require.NoError(t, err)
+	r.program(echo, zmqpeer.Python(t), "-B", example("python", "echo_worker.py"), "echo").says("msg=working")
+	<-time.After(2 * time.Second) // pauses grow meanwhile
+	l, err := net.Listen("tcp", at.Host)
+	require.NoError(t, err)
+	start := time.Now()
+	c, err := l.Accept()
+	require.NoError(t, err)
+	assert.Less(t, time.Since(start), time.Second)
+	require.NoError(t, errors.Join(c.Close(), l.Close()))
 }

@@ -62,7 +62,7 @@ def connect(to: zmq.Socket, endpoint: str) -> None:
     to.setsockopt(zmq.IPV6, "[" in endpoint)
     to.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
     to.setsockopt(zmq.RECONNECT_IVL, 50)
-    to.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+    to.setsockopt(zmq.RECONNECT_IVL_MAX, 500)  # a front that has started waits a second for us
     to.setsockopt(zmq.HEARTBEAT_IVL, 2000)
     to.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6000)
     to.setsockopt(zmq.HEARTBEAT_TTL, 6000)
