@@ -34,6 +34,7 @@ func TestJobsOfAFrontThatStaysAwayEndAndItHearsOfIt(t *testing.T) {
 		open, job := s.job(0, "x")
 		require.NoError(t, peer.Send(job, nil))
 		<-p.begun
+		synctest.Wait() // the worker has found the front
 		s.leave()
 		time.Sleep(4900 * time.Millisecond)
 		synctest.Wait()
@@ -73,6 +74,7 @@ func TestJobsOfAFrontThatIsReplacedEndAtOnce(t *testing.T) {
 		_, job := s.job(0, "x")
 		require.NoError(t, peer.Send(job, nil))
 		<-p.begun
+		synctest.Wait() // the worker has found the front
 		s.leave()
 		began := time.Now()
 		s.front() // of another instance
@@ -100,6 +102,7 @@ func TestAFrontThatComesBackInTimeLosesNothing(t *testing.T) {
 		require.NoError(t, peer.Send(job, nil))
 		<-p.begun
 		<-p.begun
+		synctest.Wait() // the worker has found the front
 		s.leave()
 		gone.Abandon(loopback.ErrGone)
 		time.Sleep(2 * time.Second)
