@@ -158,7 +158,7 @@ func (s *soak) answered() (n int) {
 
 // wave loads the service for a while.
 func (s *soak) wave(ctx context.Context, w wave, name string, length time.Duration) {
-	loading, enough := context.WithTimeout(ctx, length)
+	loading, enough := context.WithCancel(ctx)
 	defer enough()
 	l := &clients.Load{
 		Fronts: s.rig.Fronts, Ledger: s.ledger, Seed: s.o.seed, Name: name,
@@ -170,10 +170,25 @@ func (s *soak) wave(ctx context.Context, w wave, name string, length time.Durati
 	if w.beside != nil {
 		beside.Go(func() { w.beside(loading, s) })
 	}
+	beside.Go(func() {
+		defer enough()
+		s.last(loading, w, length)
+	})
 	l.Run(loading)
 	beside.Wait()
 	if l.Busy { // requests of clients that left are there for a moment more
 		sleep(ctx, lull)
+	}
+}
+
+// last waits until a wave is over: after a time, and once it has brought what it
+// is to, but after ten times as long in any case.
+func (s *soak) last(ctx context.Context, w wave, length time.Duration) {
+	before := s.ledger.Told(w.brings)
+	for range 10 {
+		if !sleep(ctx, length) || w.brings == 0 || s.ledger.Told(w.brings) > before {
+			return
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"syscall"
 	"time"
 
@@ -22,21 +23,24 @@ type wave struct {
 	load func(n int, l *clients.Load)
 	// beside is done to the service meanwhile; nil: nothing is.
 	beside func(ctx context.Context, s *soak)
+	// brings is a status that has to be answered before the wave is over, however
+	// slow the machine; 0: none has to.
+	brings int
 }
 
 // waves are those of a round.
 var waves = []wave{
-	{"steady", func(n int, l *clients.Load) { l.Steady, l.Pipelining, l.Think = n, n, 20*time.Millisecond }, nil},
-	{"peak", func(n int, l *clients.Load) { l.Steady, l.Pipelining = 4*n, 2*n }, nil},
-	{"overload", func(n int, l *clients.Load) { l.Steady, l.Busy = 60*n, true }, nil},
-	{"leaving", func(n int, l *clients.Load) { l.Leaving, l.Steady, l.Busy = 6*n, n, true }, nil},
-	{"streams", func(n int, l *clients.Load) { l.Streaming = 4 * n }, nil},
-	{"errors", func(n int, l *clients.Load) { l.Steady, l.Errors = 2*n, 2 }, nil},
-	{"churn", func(n int, l *clients.Load) { l.Fresh = 6 * n }, nil},
+	{"steady", func(n int, l *clients.Load) { l.Steady, l.Pipelining, l.Think = n, n, 20*time.Millisecond }, nil, 0},
+	{"peak", func(n int, l *clients.Load) { l.Steady, l.Pipelining = 4*n, 2*n }, nil, 0},
+	{"overload", func(n int, l *clients.Load) { l.Steady, l.Busy = 60*n, true }, nil, http.StatusServiceUnavailable},
+	{"leaving", func(n int, l *clients.Load) { l.Leaving, l.Steady, l.Busy = 6*n, n, true }, nil, 0},
+	{"streams", func(n int, l *clients.Load) { l.Streaming = 4 * n }, nil, 0},
+	{"errors", func(n int, l *clients.Load) { l.Steady, l.Errors = 2*n, 2 }, nil, 0},
+	{"churn", func(n int, l *clients.Load) { l.Fresh = 6 * n }, nil, 0},
 	{"hanging", func(n int, l *clients.Load) {
 		l.Steady, l.Hang, l.HangOften, l.Limits.Calm = 2*n, 5*time.Second, 50, false
-	}, nil},
-	{"restarts", func(n int, l *clients.Load) { l.Steady, l.Streaming, l.Limits.Calm = 2*n, n, false }, restarts},
+	}, nil, 0},
+	{"restarts", func(n int, l *clients.Load) { l.Steady, l.Streaming, l.Limits.Calm = 2*n, n, false }, restarts, 0},
 }
 
 // restarts ends every worker process once, half of them by SIGKILL, and starts

@@ -20,26 +20,26 @@ const (
 )
 
 // heapPercent returns the GOGC at which a heap with so many bytes alive is
-// collected at roomyHeap, or when it has doubled.
-func heapPercent(live uint64) int {
-	if live >= roomyHeap {
+// collected when it has grown to room, or has doubled.
+func heapPercent(live, room uint64) int {
+	if live >= room {
 		return usualPercent
 	}
-	return int(min(max((roomyHeap-live)*100/max(live, 1), usualPercent), roomyPercent))
+	return int(min(max((room-live)*100/max(live, 1), usualPercent), roomyPercent))
 }
 
 // roomy lets small heaps grow to roomyHeap before they are collected, until stop
 // is called, unless GOGC says how heaps grow. GOMEMLIMIT holds in any case.
 func roomy() (stop func()) {
-	_, stop = roomyNow()
+	_, stop = growTo(roomyHeap)
 	return stop
 }
 
-func roomyNow() (r *roomyLoop, stop func()) {
+func growTo(room uint64) (r *roomyLoop, stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return nil, func() {}
 	}
-	r = &roomyLoop{percent: roomyPercent}
+	r = &roomyLoop{room: room, percent: roomyPercent}
 	before := debug.SetGCPercent(r.percent)
 	r.await()
 	return r, func() {
@@ -52,6 +52,7 @@ func roomyNow() (r *roomyLoop, stop func()) {
 
 // roomyLoop runs once behind each collection.
 type roomyLoop struct {
+	room    uint64     // bytes
 	mu      sync.Mutex // guards what follows, and the process's GOGC
 	percent int
 	over    bool
@@ -61,16 +62,22 @@ type roomyLoop struct {
 func (r *roomyLoop) await() { runtime.AddCleanup(new([64]byte), (*roomyLoop).collected, r) }
 
 func (r *roomyLoop) collected() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
+	live := liveHeap()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
 		return
 	}
-	if p := heapPercent(live[0].Value.Uint64()); p != r.percent {
+	if p := heapPercent(live, r.room); p != r.percent {
 		r.percent = p
 		debug.SetGCPercent(p)
 	}
 	r.await()
+}
+
+// liveHeap returns how many bytes the last collection found alive.
+func liveHeap() uint64 {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	return live[0].Value.Uint64()
 }

@@ -87,6 +87,16 @@ func (l *Ledger) Leave() {
 	l.Verdicts[Left]++
 }
 
+// Told returns how many answers had a status so far.
+func (l *Ledger) Told(status int) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, byStatus := range l.Statuses {
+		n += byStatus[status]
+	}
+	return n
+}
+
 // Extra takes note of bytes that no request asked for.
 func (l *Ledger) Extra(front string, bytes []byte) {
 	l.mu.Lock()
