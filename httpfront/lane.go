@@ -84,6 +84,7 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) (listed bool, err e
 	l.watching.Store(true)
 	if now.Sub(l.came) > forgetTime {
 		l.strain = leastStrain
+		l.pace.Pause() // the last to leave may have seen others wait that had gone
 	}
 	l.came = now
 	mine := l.clients[client]

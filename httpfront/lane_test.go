@@ -191,6 +191,12 @@ func TestALaneForgetsACrowd(t *testing.T) {
 	require.Error(t, enter(time.Second), "somebody came just then")
 	now = now.Add(forgetTime + time.Millisecond)
 	require.NoError(t, enter(time.Second))
+
+	now = now.Add(time.Hour) // nobody came; others had gone, and were seen to wait
+	require.NoError(t, enter(time.Hour))
+	now = now.Add(10 * time.Millisecond)
+	l.leave(1, true, answered, func() time.Time { return now })
+	assert.Less(t, l.interval(), 20*time.Millisecond, "that hour is not work")
 }
 
 // At first no request is answered at all: that deadlines pass is known, too.

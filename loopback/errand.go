@@ -3,7 +3,6 @@ package loopback
 import (
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"github.com/butterfly-zmq/butterfly/internal/transport"
 )
@@ -16,7 +15,6 @@ type errand struct {
 	sent    transport.Notifier // nil: a front's, whose table is told
 	told    atomic.Bool        // sent has been told, be it that the job waits
 	late    bool               // it has waited: of what kind the proxy is was not known before
-	until   time.Time          // how long the part waits for the proxy where others of its group are; zero: it has not
 }
 
 // waiting returns the job.

@@ -13,6 +13,7 @@ type candidate struct {
 	endpoint string
 	up       bool      // connected
 	since    time.Time // when it connected; zero: not known
+	down     time.Time // since when it is not connected, or known
 	twin     bool      // another candidate leads to the same proxy
 	state    RemoteState
 	sent     int64 // jobs sent there since it told its status
@@ -103,18 +104,20 @@ func lightest(from []*candidate, may func(*candidate) bool) int {
 // meet returns where a part of a scattered job goes, so that all parts of its
 // group meet: at the proxy that the group's envelope names, if it is one of these,
 // even if it drains. Else all who know the same endpoints find the same by the
-// group's key, as long as they are connected to the same (rendezvous hashing): sure
-// says that it is the one that is named, or that there is a connection to all.
-func meet(from []*candidate, key wire.Key, piece *wire.Piece) (at int, sure bool) {
+// group's key, as long as they are connected to the same (rendezvous hashing). That
+// is not sure until then if one has not been connected for moments only: it may be
+// the one that is named, and others may be connected to it. The zero time: it is.
+func meet(from []*candidate, key wire.Key, piece *wire.Piece, now time.Time) (at int, until time.Time) {
 	for i, c := range from {
 		if piece.Meet != 0 && c.up && mark(c.state.Instance) == piece.Meet {
-			return i, true
+			return i, time.Time{}
 		}
 	}
 	best, highest, takes := -1, uint64(0), false
-	sure = true
 	for i, c := range from {
-		sure = sure && c.up
+		if back := c.down.Add(maxMeetWait); !c.up && back.After(now) && back.After(until) {
+			until = back
+		}
 		if !c.up || c.twin || takes && !c.takes() {
 			continue
 		}
@@ -122,11 +125,12 @@ func meet(from []*candidate, key wire.Key, piece *wire.Piece) (at int, sure bool
 			best, highest, takes = i, score, c.takes()
 		}
 	}
-	return best, sure
+	return best, until
 }
 
-// maxMeetWait is how long a part waits where its proxy may be one that is not
-// connected yet, or not any more: longer than the pauses between two attempts.
+// maxMeetWait is for how long a proxy that is not connected yet, or not any more,
+// is waited for as the one where parts meet: longer than the pauses between two
+// attempts.
 const maxMeetWait = time.Second
 
 // rendezvous is how much a group of parts wants to be at an endpoint.

@@ -97,10 +97,11 @@ func TestPartsOfAGroupMeet(t *testing.T) {
 	}
 	a, b, c := known("tcp://a:1", 11), known("tcp://b:1", 22), known("tcp://c:1", 33)
 	key := wire.Key{Instance: 5, ID: 7, Time: 9}
-	certain := true
+	now := time.Unix(1_700_000_000, 0)
+	var unsure time.Time
 	at := func(from []*candidate, p *wire.Piece) *candidate {
-		i, sure := meet(from, key, p)
-		assert.Equal(t, certain, sure)
+		i, until := meet(from, key, p, now)
+		assert.Equal(t, unsure, until)
 		require.GreaterOrEqual(t, i, 0)
 		return from[i]
 	}
@@ -115,12 +116,15 @@ func TestPartsOfAGroupMeet(t *testing.T) {
 
 	first := at([]*candidate{a, b, c}, unnamed)
 	assert.Same(t, first, at([]*candidate{c, a, b}, unnamed), "the order of the list does not matter")
-	first.up, certain = false, false
+	first.up, first.down = false, now.Add(-time.Millisecond)
+	unsure = first.down.Add(time.Second)
 	second := at([]*candidate{a, b, c}, unnamed)
 	assert.NotSame(t, first, second, "there is another one while it is away")
 	assert.Same(t, second, at([]*candidate{a, b, c}, &wire.Piece{Meet: mark(99)}), "as where the one that is named has gone")
+	now, unsure = unsure, time.Time{}
+	assert.Same(t, second, at([]*candidate{a, b, c}, &wire.Piece{Meet: mark(99)}), "nobody waits for one that stays away")
 	a.up, b.up, c.up = false, false, false
-	i, _ := meet([]*candidate{a, b, c}, key, unnamed)
+	i, _ := meet([]*candidate{a, b, c}, key, unnamed, now)
 	assert.Equal(t, -1, i)
 }
 
@@ -138,7 +142,7 @@ func TestRendezvousIsEvenAndStays(t *testing.T) {
 		before := make([]int, 3000)
 		count := make([]int, 3)
 		for n := range before {
-			before[n], _ = meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1})
+			before[n], _ = meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1}, time.Time{})
 			count[before[n]]++
 		}
 		for _, c := range count {
@@ -147,7 +151,7 @@ func TestRendezvousIsEvenAndStays(t *testing.T) {
 		gone := rapid.IntRange(0, 2).Draw(t, "gone")
 		from[gone].up = false
 		for n, was := range before {
-			if is, _ := meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1}); was != gone {
+			if is, _ := meet(from, wire.Key{Instance: instance, ID: uint32(n), Time: 1700000000}, &wire.Piece{Group: 1}, time.Time{}); was != gone {
 				require.Equal(t, was, is)
 			}
 		}

@@ -93,7 +93,7 @@ func NewProxies(endpoints []string, o transport.Options, table *Table) (*Proxies
 
 // add makes a member. The caller holds the lock, or nobody else knows p.
 func (p *Proxies) add(endpoint string) error {
-	m := &member{candidate: candidate{endpoint: endpoint}, named: true}
+	m := &member{candidate: candidate{endpoint: endpoint, down: time.Now()}, named: true}
 	r := &Remote{table: p.table, line: line{account: p.account}, group: p, changed: func() { p.update(m) }, lost: p.missed}
 	if err := r.dial(endpoint, p.options, r); err != nil {
 		return fmt.Errorf("loopback: stage: %w", err)
@@ -222,6 +222,9 @@ func (p *Proxies) update(m *member) {
 	}
 	m.state, m.epoch, m.up = state, epoch, m.up && state.Connected && !state.Status.Closing
 	m.full = fullUntil(&state.Status, state.Told)
+	if was && !m.up {
+		m.down = time.Now()
+	}
 	p.findTwins()
 	if was && !m.up && !p.ending {
 		p.names.Look()

@@ -316,6 +316,15 @@ func TestPartsWaitForTheProxyWhereTheyMeet(t *testing.T) {
 				assert.Equal(t, groups-atB, len(a.got()))
 				assert.True(t, c.atB(atB), "%d come to b", atB)
 				assert.Empty(t, told.next(), "nobody is told again")
+				if !c.comes {
+					job := textJob("later")
+					job.Info.Extend()
+					require.True(t, job.Info.SetPiece(&wire.Piece{Total: 8, Meet: 2}))
+					require.NoError(t, stage.Submit(job, nil))
+					require.NoError(t, stage.Flush(t.Context()))
+					assert.Equal(t, time.Second, time.Since(began), "nobody waits for a proxy that stays away")
+					assert.Contains(t, a.got(), "later")
+				}
 			})
 		})
 	}

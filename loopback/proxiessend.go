@@ -104,8 +104,10 @@ func (p *Proxies) choose(e *errand) (m *member, epoch uint64, err error) {
 	defer p.mu.Unlock()
 	var i int
 	if info := &e.job.Info; info.Extended && info.Piece() != nil {
-		var sure bool
-		if i, sure = meet(p.from, info.Key(), info.Piece()); i >= 0 && !sure && p.awaits(e, time.Now()) {
+		now := time.Now()
+		var until time.Time
+		if i, until = meet(p.from, info.Key(), info.Piece(), now); i >= 0 && !until.IsZero() {
+			p.recall(until.Sub(now))
 			i = -1
 		}
 	} else {
@@ -119,24 +121,18 @@ func (p *Proxies) choose(e *errand) (m *member, epoch uint64, err error) {
 	return m, m.epoch, nil
 }
 
-// awaits reports whether a part is to wait, since its group may meet at a proxy to
-// which there is no connection now. The caller holds the lock.
-func (p *Proxies) awaits(e *errand, now time.Time) bool {
-	if e.until.IsZero() {
-		e.until = now.Add(maxMeetWait)
+// recall sends what waits once that has passed, or before: a part whose group may
+// meet at a proxy to which there is no connection now. The caller holds the lock.
+func (p *Proxies) recall(after time.Duration) {
+	if p.recalls {
+		return
 	}
-	if !now.Before(e.until) {
-		return false
-	}
-	if !p.recalls {
-		p.recalls = true
-		time.AfterFunc(e.until.Sub(now), func() {
-			p.mu.Lock()
-			p.recalls = false
-			p.resend()
-		})
-	}
-	return true
+	p.recalls = true
+	time.AfterFunc(after, func() {
+		p.mu.Lock()
+		p.recalls = false
+		p.resend()
+	})
 }
 
 // resend sends what waits, if there is a proxy. It gives back the lock, which the
@@ -160,8 +156,8 @@ func (p *Proxies) resend() {
 func (p *Proxies) gone(m *member, epoch uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m.epoch == epoch {
-		m.up = false
+	if m.epoch == epoch && m.up {
+		m.up, m.down = false, time.Now()
 	}
 }
 

@@ -22,6 +22,10 @@ type envelope struct {
 // Frames implements wire.Payload.
 func (e *envelope) Frames() [][]byte { return e.message[1:] }
 
+// maxInfo is how long an info frame may be: that of an extended one is far below, and
+// nobody counts the foreign bytes of another.
+const maxInfo = 4096
+
 // open reads a job. It is extended where it can be, for workers of any kind: a
 // prime_server worker hands the frame on whole, and so its jobs are counted
 // and bounded in graphs and cycles too. A frame with foreign bytes behind byte
@@ -37,6 +41,8 @@ func open(m transport.Message) (e *envelope, info wire.Info, key bool, err error
 		// Cut behind prime_server's part, every frame with a key is readable.
 		info, bad := wire.ParseInfo(m[0][:min(len(m[0]), wire.PrimeInfo)])
 		return nil, info, bad == nil, &MessageError{"job", err}
+	case len(m[0]) > maxInfo:
+		return nil, info, true, &MessageError{"job", fmt.Errorf("info frame of %d bytes, more than %d", len(m[0]), maxInfo)}
 	case len(m) < 2:
 		return nil, info, true, &MessageError{"job", fmt.Errorf("%d frame, want an info frame and a payload", len(m))}
 	}

@@ -12,6 +12,9 @@ import (
 // thousand frames of a byte counts for what it is.
 const frameCost = 64
 
+// manyFrames are more than a front's job has: max_queue_bytes does not count them.
+const manyFrames = 16
+
 // framesOf returns how many frames a job has that came over the wire, its info frame
 // included; 0 of others.
 func framesOf(job *loopback.Job) int {
@@ -29,14 +32,15 @@ func (p *Proxy) load() (jobs int, bytes int64) {
 	return jobs, q.bytes + q.crowds.bytes + frameCost*int64(q.frames+q.crowds.frames) + p.gatherer.bytes
 }
 
-// flooded returns ErrFlooded for a job that does not come straight from a front, or is
-// a part, if the stage keeps more than honest fronts let in. Such jobs have to be
+// flooded returns ErrFlooded for a job that does not come straight from a front, is
+// a part, or has more frames than a front's, if the stage keeps more than honest fronts let in. Such jobs have to be
 // taken, or else pools that forward into full queues wait for one another: this is a
 // bound for peers that nobody bounds. To refuse with an answer blocks nobody. Not to
 // read the peer would be the deadlock, since it may be a worker whose slots wait until
 // their jobs have left. The caller holds the lock.
 func (p *Proxy) flooded(e *envelope) error {
-	if p.cfg.MaxForwarded == 0 && p.cfg.MaxForwardedBytes == 0 || fromFront(&e.Info) && (!e.Info.Extended || e.Info.Piece() == nil) {
+	ofFront := fromFront(&e.Info) && (!e.Info.Extended || e.Info.Piece() == nil) && len(e.message) <= manyFrames
+	if ofFront || p.cfg.MaxForwarded == 0 && p.cfg.MaxForwardedBytes == 0 {
 		return nil
 	}
 	c := &p.cfg.Balancer

@@ -99,3 +99,29 @@ func TestTheBoundOfForwardedJobsIsNoOthers(t *testing.T) {
 	require.Len(t, refused, 1)
 	assert.Equal(t, Refusal{Status: 503, Reason: "the stage is overloaded by other stages"}, RefusalOf(refused[0].Err))
 }
+
+// What says that it comes straight from a front has no more room by many frames, whose
+// bytes nobody counts, or by an info frame full of foreign bytes.
+func TestFrontsJobsOfManyFramesAreBounded(t *testing.T) {
+	r := newRig(t, "inproc", func(c *Config) {
+		c.Balancer.MaxQueue, c.Balancer.MaxQueueBytes = 1000, 10_000
+		c.MaxForwarded, c.MaxForwardedBytes = 1000, 100_000
+	})
+	kept := 0
+	for id := range uint32(200) {
+		e := forwarded(t, id, 200, 0, nil)
+		e.Info.Hops = 0
+		if refused := r.submit([]*envelope{e}, true, time.Now()); len(refused) == 0 {
+			kept++
+		} else {
+			require.Equal(t, ErrFlooded, refused[0].Err)
+		}
+	}
+	assert.Equal(t, 8, kept, "200 frames count for 12,800 bytes")
+
+	foreign := (&wire.Info{ID: 1, Time: 1000, Version: 1}).AppendTo(nil)
+	_, info, key, err := open(transport.Message{append(foreign, make([]byte, maxInfo)...), []byte("x")})
+	require.ErrorAs(t, err, new(*MessageError))
+	assert.True(t, key, "its front is told")
+	assert.EqualValues(t, 1, info.ID)
+}

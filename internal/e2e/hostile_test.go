@@ -444,7 +444,7 @@ func TestATLSHandshakeFlood(t *testing.T) {
 			p.done.Wait()
 			assert.Zero(t, p.failed.Load(), "sound requests that got no answer")
 			assert.NotZero(t, p.answered.Load())
-			assert.Less(t, longest, soon)
+			assert.Less(t, longest, 15*time.Second)
 			t.Logf("%d handshakes; of twenty honest peers the last got in after %v; %d sound requests answered", floods.Load(), longest.Round(time.Millisecond), p.answered.Load())
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -153,6 +154,13 @@ func (h *held) handler(end func(*pipeline.Job, string) pipeline.Result) pipeline
 	})
 }
 
+// counts returns how often each request was begun.
+func (h *held) counts() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.runs)
+}
+
 func (h *held) begun() (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -235,7 +243,7 @@ func TestACutAndHealedNetworkLosesNothing(t *testing.T) {
 				c := startCuttable(t)
 				c.askBehindACut(func() (heal func()) { return c.cut(links, cut, !strings.HasPrefix(how, "stalled")) })
 				for stage, h := range c.stages {
-					for request, runs := range h.runs {
+					for request, runs := range h.counts() {
 						if strings.HasPrefix(request, "POST") {
 							assert.Equal(t, 1, runs, "%s at %s", request, stage)
 						}
