@@ -115,9 +115,6 @@ func meet(from []*candidate, key wire.Key, piece *wire.Piece, now time.Time) (at
 	}
 	best, highest, takes := -1, uint64(0), false
 	for i, c := range from {
-		if back := c.down.Add(maxMeetWait); !c.up && back.After(now) && back.After(until) {
-			until = back
-		}
 		if !c.up || c.twin || takes && !c.takes() {
 			continue
 		}
@@ -125,7 +122,18 @@ func meet(from []*candidate, key wire.Key, piece *wire.Piece, now time.Time) (at
 			best, highest, takes = i, score, c.takes()
 		}
 	}
-	return best, until
+	return best, awaited(from, now)
+}
+
+// awaited returns until when one of them is waited for that is not connected; the
+// zero time: none is.
+func awaited(from []*candidate, now time.Time) (until time.Time) {
+	for _, c := range from {
+		if back := c.down.Add(maxMeetWait); !c.up && back.After(now) && back.After(until) {
+			until = back
+		}
+	}
+	return until
 }
 
 // maxMeetWait is for how long a proxy that is not connected yet, or not any more,

@@ -229,6 +229,7 @@ func TestProxyGivesJoinedJobsAgain(t *testing.T) {
 	front.submit(butterflyInfo(2), "behind")
 	r.eventually(func(s wire.Status) bool { return s.Idle == 0 && s.Queued == 1 })
 	sick.leave()
+	r.eventually(func(s wire.Status) bool { return s.Queued == 2 })
 	well := r.worker(8)
 	for id := range uint32(2) {
 		well.beat(uint16(id), wire.Key{})
