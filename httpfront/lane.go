@@ -16,7 +16,7 @@ import (
 // client that has few open ones is before others of clients that have many, since
 // the stages let clients take turns.
 //
-// While nothing waits on the way, which is as good as always, a request costs it two
+// While nothing waits on the way, which is as good as always, a request costs it four
 // additions: nothing is measured then, and nobody refused.
 //
 // It is safe for concurrent use.
@@ -26,15 +26,20 @@ type Lane struct {
 	// watching says that leave has to look: the way was busy the last time that
 	// somebody did, or requests are listed.
 	watching atomic.Bool
+	// early are the open requests that are not listed, by client, of which some share
+	// a place: they came before it was known that the way is busy.
+	early [earlyPlaces]atomic.Int32
 
 	mu       sync.Mutex     // guards the fields below
 	clients  map[uint32]int // listed requests of each: those that came while the way was busy
+	listed   int64          // those, in all
 	rounds   queueing.Rounds
 	pace     queueing.Pace
 	answered uint64
 	late     int       // deadlines that have passed while too few were answered to know the pace
 	strain   float64   // how many times as long as computed a wait may be
 	came     time.Time // when one came last while the way was busy
+	crowd    int64     // how many were open then
 }
 
 // A wait may be longer than computed. How much longer is found out: by a quarter
@@ -51,6 +56,14 @@ const (
 	mostStrain  = 10
 	forgetTime  = 5 * time.Second
 )
+
+// lingerTime is for how long the way counts as busy after it was. Proxies tell how
+// they are ten times a second, and where as few are let in as can be answered, all
+// workers may happen to have a job but none to wait at that moment; all the load
+// would be let in then until the next time.
+const lingerTime = 250 * time.Millisecond
+
+const earlyPlaces = 64
 
 // NewLane returns a Lane without requests. busy reports how many jobs the stages on
 // its way do at a time, and whether more wait at one of them while no worker is
@@ -75,36 +88,75 @@ const (
 // whether the request was listed.
 func (l *Lane) enter(client uint32, now, deadline time.Time) (listed bool, err error) {
 	slots, backlogged := l.busy()
-	if !backlogged {
-		l.open.Add(1)
-		return false, nil
+	if !backlogged && !l.watching.Load() {
+		return l.pass(client), nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watching.Store(true)
-	if now.Sub(l.came) > forgetTime {
-		l.strain = leastStrain
-		l.pace.Pause() // the last to leave may have seen others wait that had gone
+	if !backlogged && now.Sub(l.came) > lingerTime {
+		return l.pass(client), nil
 	}
-	l.came = now
+	enough := int64(slots) // for the workers
+	if backlogged {
+		l.meet(now)
+	} else {
+		enough += l.crowd
+	}
 	mine := l.clients[client]
-	if !deadline.IsZero() && l.open.Load() >= int64(slots) { // else the workers have not enough to do
-		wait := float64(1+l.rounds.UpTo(mine+1)) * float64(l.interval()) * l.strain
+	if !deadline.IsZero() && l.open.Load() >= enough {
+		wait := float64(1+l.ahead(client)) * float64(l.interval()) * l.strain
 		if wait > float64(deadline.Sub(now)) {
 			return false, &lateError{time.Duration(l.open.Load()) * l.interval()}
 		}
 	}
 	l.open.Add(1)
+	l.listed++
 	l.clients[client] = mine + 1
 	l.rounds.Add(mine+1, 1)
 	return true, nil
 }
 
+// pass lets a request in that is not listed.
+func (l *Lane) pass(client uint32) (listed bool) {
+	l.open.Add(1)
+	l.early[client%earlyPlaces].Add(1)
+	return false
+}
+
+// meet notes that the way is busy. The caller holds the lock.
+func (l *Lane) meet(now time.Time) {
+	l.watching.Store(true)
+	if now.Sub(l.came) > forgetTime {
+		l.strain = leastStrain
+		l.pace.Pause() // the last to leave may have seen others wait that had gone
+	}
+	l.came, l.crowd = now, l.open.Load()
+}
+
+// ahead returns how many requests are answered before the next one of a client.
+// Of a client that has both, listed ones and early ones count by themselves, which
+// is once too often for as long as early ones are there. The caller holds the lock.
+func (l *Lane) ahead(client uint32) int {
+	turn := l.clients[client] + 1
+	if l.open.Load() == l.listed {
+		return l.rounds.UpTo(turn)
+	}
+	turn += int(l.early[client%earlyPlaces].Load())
+	sum := l.rounds.UpTo(turn)
+	for i := range l.early {
+		sum += min(int(l.early[i].Load()), turn)
+	}
+	return sum
+}
+
 // leave lets a request out. The clock is only asked where somebody wants to know.
 func (l *Lane) leave(client uint32, listed bool, how outcome, clock func() time.Time) {
 	l.open.Add(-1)
-	if !listed && !l.watching.Load() {
-		return
+	if !listed {
+		l.early[client%earlyPlaces].Add(-1)
+		if !l.watching.Load() {
+			return
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,6 +183,7 @@ func (l *Lane) leave(client uint32, listed bool, how outcome, clock func() time.
 // strike takes a request of a client off the list. The caller holds the lock.
 func (l *Lane) strike(client uint32) {
 	mine := l.clients[client]
+	l.listed--
 	l.rounds.Add(mine, -1)
 	if mine == 1 {
 		delete(l.clients, client)

@@ -21,6 +21,9 @@ type carousel struct {
 	dear  int // of those, that took more than 100 ms of work
 	late  int
 	since time.Time // when counting began
+
+	toldLate bool // busy is told as by a proxy: every 100 ms, or when many wait
+	told     bool
 }
 
 type rider struct {
@@ -36,10 +39,17 @@ const cores = 2
 func newCarousel(admits bool, cost func() time.Duration) *carousel {
 	c := &carousel{now: time.Unix(1_700_000_000, 0), cost: cost}
 	if admits {
-		c.lane = NewLane(func() (int, bool) { return cores, len(c.jobs) > cores })
+		c.lane = NewLane(func() (int, bool) { return cores, c.busy() })
 	}
 	c.count()
 	return c
+}
+
+func (c *carousel) busy() bool {
+	if c.toldLate {
+		return c.told
+	}
+	return len(c.jobs) > cores
 }
 
 // count begins to count.
@@ -59,6 +69,7 @@ func (c *carousel) arrive(client uint32, timeout time.Duration) {
 	}
 	cost := c.cost()
 	c.jobs = append(c.jobs, &rider{client, cost, cost, until, listed})
+	c.told = c.told || len(c.jobs) > 5*cores
 }
 
 // turn lets a millisecond pass.
@@ -83,6 +94,9 @@ func (c *carousel) turn() {
 		}
 	}
 	c.jobs = stay
+	if c.now.UnixMilli()%100 == 0 {
+		c.told = len(c.jobs) > cores
+	}
 }
 
 func (c *carousel) leave(j *rider, how outcome) {
@@ -148,6 +162,25 @@ func TestALaneKeepsTheGoodput(t *testing.T) {
 	}
 }
 
+// Proxies tell only now and then that jobs wait, so those that came before the lane
+// knows it are many under a sudden load: they count, too.
+func TestALaneKeepsTheGoodputFromTheFirstSecond(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		c := newCarousel(true, func() time.Duration { return 20 * time.Millisecond })
+		c.toldLate = true
+		c.load(r, 110, 2*time.Second) // what a full load is, is known
+		c.load(r, 50, 5*time.Second)
+		c.count()
+		c.load(r, 1000, 3*time.Second)
+		for len(c.jobs) > 0 {
+			c.turn()
+		}
+		t.Logf("seed %d: %.1f/s of 100 in time, %d late, %d of %d of the other client", seed, c.perSecond(), c.late, c.done[2], c.sent[2])
+		assert.GreaterOrEqual(t, c.perSecond(), 97.0)
+	}
+}
+
 // What is not busy is not measured, and refuses nobody: a burst after quiet hours
 // is let in, though few were answered a second until then.
 func TestALaneLetsABurstIn(t *testing.T) {
@@ -166,6 +199,62 @@ func TestALaneLetsABurstIn(t *testing.T) {
 		c.turn()
 	}
 	assert.Equal(t, 500, c.done[1])
+}
+
+// That for once nothing waits while there is as much to do as can be done lets no
+// flood in until the next time; some more it does, to be seen to wait.
+func TestALaneStaysWatchfulForAWhile(t *testing.T) {
+	busy := true
+	l := NewLane(func() (int, bool) { return 2, busy })
+	now := time.Unix(1_700_000_000, 0)
+	enter := func() error {
+		_, err := l.enter(1, now, now.Add(time.Second))
+		return err
+	}
+	for range 20 { // one every 100 ms
+		require.NoError(t, enter())
+		now = now.Add(100 * time.Millisecond)
+		l.leave(1, true, answered, func() time.Time { return now })
+	}
+	in := 0
+	for ; enter() == nil; in++ {
+		require.Less(t, in, 100)
+	}
+	assert.Equal(t, 8, in, "of which the last takes 0.8 s and a quarter")
+	busy = false
+	now = now.Add(lingerTime)
+	for range 2 {
+		require.NoError(t, enter())
+	}
+	require.Error(t, enter())
+	now = now.Add(time.Millisecond)
+	require.NoError(t, enter(), "all that were there wait for answers only")
+}
+
+// Requests that came before the way was known to be busy are before those that
+// come then, each client's as many as it is let have.
+func TestALaneCountsWhoCameBefore(t *testing.T) {
+	busy := false
+	l := NewLane(func() (int, bool) { return 1, busy })
+	now := time.Unix(1_700_000_000, 0)
+	for range 10 {
+		listed, err := l.enter(1, now, time.Time{})
+		require.NoError(t, err)
+		require.False(t, listed)
+	}
+	busy = true
+	for range 3 {
+		listed, err := l.enter(1, now, time.Time{})
+		require.NoError(t, err)
+		require.True(t, listed)
+	}
+	assert.Equal(t, 13, l.ahead(1))
+	assert.Equal(t, 2, l.ahead(2), "one of each list")
+	for range 10 {
+		l.leave(1, false, dropped, time.Now)
+	}
+	assert.Equal(t, 3, l.ahead(1))
+	assert.Equal(t, 1, l.ahead(2))
 }
 
 // Deadlines that passed while too much was asked for say nothing of later times.

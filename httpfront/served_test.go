@@ -3,6 +3,7 @@ package httpfront
 import (
 	"errors"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -153,10 +154,13 @@ func mallocsPerRequest(t *testing.T, cfg Config) float64 {
 func TestCountingDoesNotAllocate(t *testing.T) {
 	for name, log := range map[string]io.Writer{"alone": nil, "with an access log": io.Discard} {
 		t.Run(name, func(t *testing.T) {
-			plain := mallocsPerRequest(t, Config{AccessLog: log})
-			counted := mallocsPerRequest(t, Config{AccessLog: log, Own: new(Served), Served: new(Served)})
+			plain, counted := math.Inf(1), math.Inf(1) // at least: pools lose what they have now and then
+			for range 4 {
+				plain = min(plain, mallocsPerRequest(t, Config{AccessLog: log}))
+				counted = min(counted, mallocsPerRequest(t, Config{AccessLog: log, Own: new(Served), Served: new(Served)}))
+			}
 			t.Logf("%.2f allocations a request, %.2f counted", plain, counted)
-			assert.InDelta(t, plain, counted, 0.5)
+			assert.Less(t, counted, plain+0.8) // the race detector has pools lose a quarter, at random
 		})
 	}
 }

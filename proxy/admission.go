@@ -80,6 +80,16 @@ func (b *Balancer) Busy() (slots int, backlogged bool) {
 	return b.heard, b.heard > 0 && b.idle.first == nil && b.queue.first != nil
 }
 
+// Rush reports whether so many jobs wait that the last of them does for rushWait,
+// or, where that is not known, more than there are slots.
+func (b *Balancer) Rush() bool {
+	if b.idle.first != nil || b.queue.length <= b.heard || b.heard == 0 {
+		return false
+	}
+	wait := b.Wait()
+	return wait == 0 || wait > rushWait
+}
+
 // Wait returns how long it takes until all that waits now has got slots; 0
 // where that is not known.
 func (b *Balancer) Wait() time.Duration { return b.pace.Waits(b.Queued()) }

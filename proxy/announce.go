@@ -10,8 +10,14 @@ import (
 
 // announceInterval is how often the status is told without a change. Changes
 // are told at the next tick, and at each that the stage is full: fronts rely on
-// that only for as long.
+// that only for as long. That more jobs wait than soon get a slot is told at once:
+// under ten times the load a tick lets in as much as is done in a second.
 const announceInterval = time.Second
+
+// rushWait is how long jobs have to wait for a slot to be told at once: much less
+// than a tick, and so long that stages of cheap jobs, with a queue that comes and
+// goes, tell no more often than they did.
+const rushWait = tick / 4
 
 // audience is who hears the stage's status, and what it was told last. The
 // proxy's lock guards it.
@@ -68,6 +74,14 @@ func (a *audience) tell(now time.Time, s wire.Status) {
 	}
 	for p := range a.workers {
 		_ = p.Send(m, nil)
+	}
+}
+
+// hurry tells everybody that jobs wait, who was told that none do.
+func (p *Proxy) hurry(now time.Time) {
+	told := &p.audience.told
+	if (told.Queued == 0 || told.Idle > 0) && p.balancer.Rush() {
+		p.audience.tell(now, p.status(now))
 	}
 }
 

@@ -92,6 +92,7 @@ func (p *Proxy) submit(jobs []*envelope, informed bool, now time.Time) (refused 
 			refused = append(refused, p.assign(now)...)
 		}
 	}
+	p.hurry(now)
 	return refused
 }
 

@@ -24,6 +24,7 @@ type options struct {
 	computing int
 	pending   int
 	settle    time.Duration
+	jobs      int
 	admission string
 	seed      uint64
 	check     bool
@@ -47,6 +48,7 @@ func parse(args []string, help io.Writer) (*options, error) {
 	flags.IntVar(&o.computing, "computing", 1, "jobs of the kind sliced that a stage does at a time: with one per core the load takes its time from them")
 	flags.IntVar(&o.pending, "pending", 1024, "the front's max_pending")
 	flags.DurationVar(&o.settle, "settle", 0, "how long the overload has lasted when the count begins")
+	flags.IntVar(&o.jobs, "jobs", 0, "the overload lasts at least as long as so `many` jobs take the service: on a slow machine, longer than --duration")
 	flags.StringVar(&o.admission, "admission", "", "which jobs are taken, but for the kind bodies: deadline or queue; empty: as by default")
 	flags.Uint64Var(&o.seed, "seed", 1, "which random times the requests are due at")
 	flags.BoolVar(&o.check, "check", false, "exit with 1 if a target is missed")
@@ -74,7 +76,7 @@ func (o *options) validate(only string) error {
 	switch {
 	case len(o.services) == 0:
 		return fmt.Errorf("--only: there is no service %q", only)
-	case o.duration <= 0 || o.around <= 0 || o.timeout <= 0 || o.cost <= 0 || o.slots < 1 || o.computing < 1 || o.pending < 1 || o.settle < 0 || !(o.factor > 0):
+	case o.duration <= 0 || o.around <= 0 || o.timeout <= 0 || o.cost <= 0 || o.slots < 1 || o.computing < 1 || o.pending < 1 || o.settle < 0 || o.jobs < 0 || !(o.factor > 0):
 		return errors.New("durations, factor and slots must be positive")
 	case o.admission != "" && o.admission != "deadline" && o.admission != "queue":
 		return fmt.Errorf("--admission: want deadline or queue, not %q", o.admission)

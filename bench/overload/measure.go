@@ -58,7 +58,7 @@ func measure(ctx context.Context, o *options, s service, progress io.Writer) (r 
 		return nil, err
 	}
 	// More than can be pending: whoever is refused has his answer at once.
-	over := httpload.Config{Connections: o.pending + 256, Rate: o.factor * bears, Warmup: o.settle, Duration: o.duration}
+	over := httpload.Config{Connections: o.pending + 256, Rate: o.factor * bears, Warmup: o.settle, Duration: o.overload(bears)}
 	before := ticks.Spent(d.pids()...)
 	if r.Over, err = load(fmt.Sprintf("%.0f times %.0f requests a second", o.factor, bears), over); err != nil {
 		return nil, err
@@ -75,6 +75,13 @@ func measure(ctx context.Context, o *options, s service, progress io.Writer) (r 
 	}
 	r.Memory, err = d.memory(o, s)
 	return r, err
+}
+
+// overload returns how long to overload a service that bears so many requests a
+// second. A time of a few jobs says nothing: those that take turns in a cycle end
+// several at once, and the first ones late.
+func (o *options) overload(bears float64) time.Duration {
+	return max(o.duration, time.Duration(float64(o.jobs)/bears*float64(time.Second)))
 }
 
 // pids returns the numbers of all processes that take part.

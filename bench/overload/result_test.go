@@ -4,6 +4,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -81,4 +82,11 @@ func TestADisturbedOverloadIsNoResult(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.NoError(t, r.holds(s, o))
 	}
+}
+
+func TestTheOverloadLastsManyJobs(t *testing.T) {
+	o, err := parse([]string{"--duration", "800ms", "--jobs", "50"}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 800*time.Millisecond, o.overload(100))
+	assert.Equal(t, 5*time.Second, o.overload(10))
 }
