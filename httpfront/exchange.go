@@ -33,7 +33,7 @@ type exchange struct {
 	named  string      // its id, where ids are taken over or told; ""
 	client uint32      // by which the stages tell the client from others
 	lane   *Lane       // that it is in; nil: none
-	listed bool        // there
+	stay   stay        // there
 
 	parsed   bool            // the head is a good one
 	unread   bool            // nobody knows what follows on the connection
@@ -201,6 +201,11 @@ func (x *exchange) ask(p *loopback.Pending, req *httptext.Request, route *Route)
 	}
 	job := &loopback.Job{Info: *info, Payload: req, Size: req.Size()}
 	x.conn.await(p)
+	if x.turn(p) {
+		x.leave(dropped)
+		x.conn.settled()
+		return p.Result()
+	}
 	if err := route.Stage.Submit(job, nil); err != nil {
 		x.front.refused.note(x, "job not submitted", err)
 		p.Fail(&submitError{err})

@@ -40,6 +40,7 @@ type Lane struct {
 	strain   float64   // how many times as long as computed a wait may be
 	came     time.Time // when one came last while the way was busy
 	crowd    int64     // how many were open then
+	held     []*ticket // those that are not let in yet, first in first
 }
 
 // A wait may be longer than computed. How much longer is found out: by a quarter
@@ -83,10 +84,16 @@ const (
 	expired                 // its deadline passed
 )
 
+// stay is a request's stay in its lane: whether it is listed, or waits to be let in.
+type stay struct {
+	listed bool
+	ticket *ticket // nil: it did not have to wait
+}
+
 // enter lets a request in that has until its deadline, or for ever where that is
-// zero. The error is a *lateError, or nil: then leave has to follow, and be told
-// whether the request was listed.
-func (l *Lane) enter(client uint32, now, deadline time.Time) (listed bool, err error) {
+// zero, or has it wait for its turn. The error is a *lateError, or nil: then leave
+// has to follow.
+func (l *Lane) enter(client uint32, now, deadline time.Time) (stay, error) {
 	slots, backlogged := l.busy()
 	if !backlogged && !l.watching.Load() {
 		return l.pass(client), nil
@@ -102,25 +109,37 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) (listed bool, err e
 	} else {
 		enough += l.crowd
 	}
-	mine := l.clients[client]
+	if !deadline.IsZero() && !l.knows(slots) {
+		return l.hold(client, deadline), nil
+	}
+	if err := l.admit(client, now, deadline, enough); err != nil {
+		return stay{}, err
+	}
+	return stay{listed: true}, nil
+}
+
+// admit lists a request, or returns a *lateError if as many as are enough are open
+// and it would be answered too late. The caller holds the lock.
+func (l *Lane) admit(client uint32, now, deadline time.Time, enough int64) error {
 	if !deadline.IsZero() && l.open.Load() >= enough {
 		wait := float64(1+l.ahead(client)) * float64(l.interval()) * l.strain
 		if wait > float64(deadline.Sub(now)) {
-			return false, &lateError{time.Duration(l.open.Load()) * l.interval()}
+			return &lateError{time.Duration(l.open.Load()) * l.interval()}
 		}
 	}
 	l.open.Add(1)
 	l.listed++
-	l.clients[client] = mine + 1
-	l.rounds.Add(mine+1, 1)
-	return true, nil
+	mine := l.clients[client] + 1
+	l.clients[client] = mine
+	l.rounds.Add(mine, 1)
+	return nil
 }
 
 // pass lets a request in that is not listed.
-func (l *Lane) pass(client uint32) (listed bool) {
+func (l *Lane) pass(client uint32) stay {
 	l.open.Add(1)
 	l.early[client%earlyPlaces].Add(1)
-	return false
+	return stay{}
 }
 
 // meet notes that the way is busy. The caller holds the lock.
@@ -130,6 +149,7 @@ func (l *Lane) meet(now time.Time) {
 		l.strain = leastStrain
 		l.pace.Pause() // the last to leave may have seen others wait that had gone
 	}
+	l.pace.Begin(now, l.answered)
 	l.came, l.crowd = now, l.open.Load()
 }
 
@@ -150,9 +170,9 @@ func (l *Lane) ahead(client uint32) int {
 }
 
 // leave lets a request out. The clock is only asked where somebody wants to know.
-func (l *Lane) leave(client uint32, listed bool, how outcome, clock func() time.Time) {
-	l.open.Add(-1)
-	if !listed {
+func (l *Lane) leave(client uint32, s stay, how outcome, clock func() time.Time) {
+	if !s.listed && s.ticket == nil {
+		l.open.Add(-1)
 		l.early[client%earlyPlaces].Add(-1)
 		if !l.watching.Load() {
 			return
@@ -160,11 +180,24 @@ func (l *Lane) leave(client uint32, listed bool, how outcome, clock func() time.
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if listed {
+	switch {
+	case s.ticket != nil && !l.redeem(s.ticket):
+		return
+	case s.ticket != nil || s.listed:
+		l.open.Add(-1)
 		l.strike(client)
 	}
-	_, busy := l.busy()
+	slots, busy := l.busy()
+	busy = busy || len(l.held) > 0
 	l.watching.Store(busy || len(l.clients) > 0)
+	l.learn(how, busy, clock)
+	if len(l.held) > 0 {
+		l.serve(slots, clock())
+	}
+}
+
+// learn takes what a request's end says about the way. The caller holds the lock.
+func (l *Lane) learn(how outcome, busy bool, clock func() time.Time) {
 	switch {
 	case how == answered:
 		l.answered++

@@ -24,11 +24,11 @@ func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending,
 	}
 	x.client = x.clientOf(route)
 	if route.Lane != nil {
-		listed, err := route.Lane.enter(x.client, ask.Now, ask.Deadline)
+		stay, err := route.Lane.enter(x.client, ask.Now, ask.Deadline)
 		if err != nil {
 			return nil, err
 		}
-		x.lane, x.listed = route.Lane, listed
+		x.lane, x.stay = route.Lane, stay
 	}
 	p, err := x.front.cfg.Table.Open(ask)
 	if err != nil {
@@ -45,9 +45,27 @@ func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending,
 // leave lets the request out of its lane, if it is in one.
 func (x *exchange) leave(how outcome) {
 	if x.lane != nil {
-		x.lane.leave(x.client, x.listed, how, time.Now)
+		x.lane.leave(x.client, x.stay, how, time.Now)
 		x.lane = nil
 	}
+}
+
+// turn waits until the request is let into its lane, if it has to. It returns whether
+// the request has ended meanwhile.
+func (x *exchange) turn(p *loopback.Pending) (ended bool) {
+	if x.lane == nil || x.stay.ticket == nil {
+		return false
+	}
+	select {
+	case err := <-x.stay.ticket.turn:
+		if err == nil {
+			return false
+		}
+		p.Fail(err)
+		<-p.Done()
+	case <-p.Done():
+	}
+	return true
 }
 
 // outcomeOf says how a request's stay in its lane ended, of which answer and err

@@ -8,17 +8,31 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// holding are the metrics of what a process still has to do: all are zero when
-// nothing is asked of the service.
-var holding = []string{
-	"butterfly_front_pending", "butterfly_front_pending_bytes", "butterfly_front_receiving_bytes",
-	"butterfly_stage_queued", "butterfly_stage_slots_busy", "butterfly_stage_slots_stuck",
-	"butterfly_transport_queued_messages",
+// What a process still has to do, by its metrics: all are zero when nothing is
+// asked of the service.
+var (
+	ofAll     = []string{"butterfly_transport_queued_messages"}
+	ofFronts  = []string{"butterfly_front_pending", "butterfly_front_pending_bytes", "butterfly_front_receiving_bytes"}
+	ofProxies = []string{"butterfly_stage_queued", "butterfly_stage_slots_busy", "butterfly_stage_slots_stuck"}
+)
+
+// holding returns the metrics of what the process of a role still has to do.
+func holding(role string) []string {
+	switch {
+	case role == everything: // between its parts nothing is sent
+		return slices.Concat(ofFronts, ofProxies)
+	case role == "front":
+		return slices.Concat(ofAll, ofFronts)
+	case strings.HasPrefix(role, "proxy:"):
+		return slices.Concat(ofAll, ofProxies)
+	}
+	return ofAll
 }
 
 // left returns what the processes still hold when nobody asks for anything, by
@@ -56,11 +70,12 @@ func scrape(ctx context.Context, address, name string, found map[string]float64)
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was only read
-	seen := 0
+	wanted := holding(name)
+	seen := make(map[string]bool)
 	for lines := bufio.NewScanner(io.LimitReader(resp.Body, 16<<20)); lines.Scan(); {
 		series, text, _ := strings.Cut(lines.Text(), " ")
 		metric, _, _ := strings.Cut(series, "{")
-		for _, want := range holding {
+		for _, want := range wanted {
 			if metric != want {
 				continue
 			}
@@ -68,14 +83,16 @@ func scrape(ctx context.Context, address, name string, found map[string]float64)
 			if err != nil {
 				return fmt.Errorf("%s: %w", series, err)
 			}
-			seen++
+			seen[want] = true
 			if value != 0 {
 				found[name+" "+series] = value
 			}
 		}
 	}
-	if seen == 0 {
-		return fmt.Errorf("%s has none of %v", address, holding)
+	for _, want := range wanted {
+		if !seen[want] {
+			return fmt.Errorf("there is no %s", want)
+		}
 	}
 	return nil
 }

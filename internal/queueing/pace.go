@@ -76,6 +76,14 @@ func (p *Pace) Observe(now time.Time, done uint64) {
 	p.last, p.count = now, done
 }
 
+// Begin says that no slot is idle from now on, with done as in Observe. Where that is
+// known already it does nothing.
+func (p *Pace) Begin(now time.Time, done uint64) {
+	if p.last.IsZero() {
+		p.last, p.count = now, done
+	}
+}
+
 // Pause says that a slot is idle.
 func (p *Pace) Pause() { p.last, p.ended = time.Time{}, 0 }
 

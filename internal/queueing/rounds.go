@@ -16,6 +16,9 @@ type Rounds struct {
 
 // Add counts by more clients, or fewer, that have at least n jobs.
 func (r *Rounds) Add(n int, by int32) {
+	if n < 1 {
+		panic("queueing: who leaves was never counted")
+	}
 	for n >= len(r.tree) {
 		r.grow()
 	}
