@@ -35,6 +35,7 @@ type Proxy struct {
 	loops    limiter // jobs that went too far
 	slow     limiter // jobs that were held for too long
 	flood    limiter // forwarded jobs that were refused
+	clocks   clocks
 	refused  tally
 	ready    chan struct{}
 	stop     chan struct{} // closed once drained, or when Shutdown gives up
@@ -74,6 +75,7 @@ func New(c Config) (*Proxy, error) {
 		balancer: NewBalancer(c.Balancer),
 		gatherer: NewGatherer(c.gatherer()),
 		workers:  make(map[*transport.Peer]*worker),
+		clocks:   clocks{of: make(map[*transport.Peer]*clockWatch)},
 		audience: audience{peers: make(map[*transport.Peer]struct{}), workers: make(map[*transport.Peer]struct{})},
 	}, nil
 }

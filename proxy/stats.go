@@ -22,6 +22,9 @@ type Stats struct {
 	Rate        uint32        // jobs done in the last second
 	Wait        time.Duration // for how long a job is expected to wait that comes now; 0: it is not, or nobody knows
 	Draining    bool
+	// Clock is by how much the clock of a front is ahead of this machine's at least, or
+	// behind it where it is negative: of the front of which that is most.
+	Clock time.Duration
 
 	Entered  uint64 // jobs queued; each visit counts
 	Done     uint64 // ended with a beat
@@ -67,6 +70,7 @@ func (p *Proxy) Stats() Stats {
 	s.Workers, s.Parts, s.Draining = len(p.workers), p.gatherer.Waiting(), p.draining
 	s.Rate = p.audience.meter.rate(time.Now(), s.Done)
 	s.Refused = p.refused.read()
+	s.Clock = p.clocks.offset()
 	return s
 }
 

@@ -23,6 +23,7 @@ func (p upstream) PeerDown(peer *transport.Peer, _ error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.audience.leave(peer)
+	p.clocks.forget(peer)
 }
 
 // Receive implements transport.Handler.
@@ -41,7 +42,9 @@ func (p upstream) Receive(peer *transport.Peer, batch []transport.Message) {
 			p.refused.note(err)
 		}
 	}
-	refused := p.submit(jobs, peer.Instance() != 0, time.Now())
+	now := time.Now()
+	p.heard(peer, jobs, now)
+	refused := p.submit(jobs, peer.Instance() != 0, now)
 	p.warn(peer, refused)
 	p.refuseAll(refused)
 }

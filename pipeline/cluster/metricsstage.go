@@ -33,6 +33,7 @@ func stageMetrics() []metrics.Metric[proxy.Stats] {
 		gauge("slots_stuck", "Slots that have not come back from a job within the stage's timeout.", func(s *proxy.Stats) float64 { return float64(s.Stuck) }),
 		gauge("jobs_per_second", "Jobs done in the last second.", func(s *proxy.Stats) float64 { return float64(s.Rate) }),
 		gauge("expected_wait_seconds", "For how long a job is expected to wait that comes now; 0 if nobody knows.", func(s *proxy.Stats) float64 { return s.Wait.Seconds() }),
+		gauge("clock_offset_seconds", "By how much a front's clock is ahead of this machine's at least, or behind if negative: the one that differs most.", func(s *proxy.Stats) float64 { return s.Clock.Seconds() }),
 		gauge("draining", "1 if the stage takes no jobs from fronts any more, else 0.", func(s *proxy.Stats) float64 { return truth(s.Draining) }),
 	}, stageCounters()...)
 }
