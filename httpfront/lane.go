@@ -21,8 +21,10 @@ import (
 //
 // It is safe for concurrent use.
 type Lane struct {
-	busy func() (slots int, backlogged bool)
-	open atomic.Int64
+	busy     func() (slots int, backlogged bool)
+	cyclic   bool
+	mostHeld time.Duration // as the constant says, but in tests
+	open     atomic.Int64
 	// watching says that leave has to look: the way was busy the last time that
 	// somebody did, or requests are listed.
 	watching atomic.Bool
@@ -70,9 +72,10 @@ const earlyPlaces = 64
 // its way do at a time, and whether more wait at one of them while no worker is
 // idle there: only then something is measured or refused, and as many requests as
 // there are slots are always let in. It is called for each request, with a lock held
-// and without, and must not block.
-func NewLane(busy func() (slots int, backlogged bool)) *Lane {
-	return &Lane{busy: busy, clients: make(map[uint32]int), strain: leastStrain}
+// and without, and must not block. cyclic says that jobs may come back to a stage, so
+// that they take turns there.
+func NewLane(busy func() (slots int, backlogged bool), cyclic bool) *Lane {
+	return &Lane{busy: busy, cyclic: cyclic, mostHeld: mostHeld, clients: make(map[uint32]int), strain: leastStrain}
 }
 
 // outcome is how a request's stay in its lane ended.
@@ -109,8 +112,8 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) (stay, error) {
 	} else {
 		enough += l.crowd
 	}
-	if !deadline.IsZero() && !l.knows(slots) {
-		return l.hold(client, deadline), nil
+	if l.cyclic && !deadline.IsZero() && !l.knows(slots) {
+		return l.hold(client, now, deadline), nil
 	}
 	if err := l.admit(client, now, deadline, enough); err != nil {
 		return stay{}, err
@@ -127,12 +130,17 @@ func (l *Lane) admit(client uint32, now, deadline time.Time, enough int64) error
 			return &lateError{time.Duration(l.open.Load()) * l.interval()}
 		}
 	}
+	l.list(client)
+	return nil
+}
+
+// list counts a request among those of its client. The caller holds the lock.
+func (l *Lane) list(client uint32) {
 	l.open.Add(1)
 	l.listed++
 	mine := l.clients[client] + 1
 	l.clients[client] = mine
 	l.rounds.Add(mine, 1)
-	return nil
 }
 
 // pass lets a request in that is not listed.

@@ -41,7 +41,7 @@ const cores = 2
 func newCarousel(admits bool, cost func() time.Duration) *carousel {
 	c := &carousel{now: time.Unix(1_700_000_000, 0), cost: cost}
 	if admits {
-		c.lane = NewLane(func() (int, bool) { return cores, c.busy() })
+		c.lane = NewLane(func() (int, bool) { return cores, c.busy() }, true)
 	}
 	c.count()
 	return c
@@ -92,10 +92,8 @@ func (c *carousel) call() {
 			return true
 		default:
 		}
-		if c.now.After(j.until) {
-			c.late++
-			c.leave(j, expired)
-			return true
+		if c.now.After(j.until.Add(j.stay.ticket.most - time.Second)) { // it has waited long enough
+			c.lane.release(j.stay.ticket)
 		}
 		return false
 	})
@@ -239,7 +237,7 @@ func TestALaneLetsABurstIn(t *testing.T) {
 // flood in until the next time; some more it does, to be seen to wait.
 func TestALaneStaysWatchfulForAWhile(t *testing.T) {
 	busy := true
-	l := NewLane(func() (int, bool) { return 2, busy })
+	l := NewLane(func() (int, bool) { return 2, busy }, true)
 	now := time.Unix(1_700_000_000, 0)
 	enter := func() error {
 		_, err := l.enter(1, now, now.Add(time.Second))
@@ -269,7 +267,7 @@ func TestALaneStaysWatchfulForAWhile(t *testing.T) {
 // come then, each client's as many as it is let have.
 func TestALaneCountsWhoCameBefore(t *testing.T) {
 	busy := false
-	l := NewLane(func() (int, bool) { return 1, busy })
+	l := NewLane(func() (int, bool) { return 1, busy }, true)
 	now := time.Unix(1_700_000_000, 0)
 	for range 10 {
 		s, err := l.enter(1, now, time.Time{})
@@ -293,7 +291,7 @@ func TestALaneCountsWhoCameBefore(t *testing.T) {
 
 // Deadlines that passed while too much was asked for say nothing of later times.
 func TestALaneForgetsACrowd(t *testing.T) {
-	l := NewLane(func() (int, bool) { return 1, true })
+	l := NewLane(func() (int, bool) { return 1, true }, true)
 	now := time.Unix(1_700_000_000, 0)
 	enter := func(timeout time.Duration) error {
 		_, err := l.enter(1, now, now.Add(timeout))
@@ -343,7 +341,7 @@ func turns(waiting []*ticket) (in, refused []*ticket, still int) {
 // for what becomes of those: if no request is answered at all, deadlines that pass
 // tell, too.
 func TestALaneFindsOutByDeadlines(t *testing.T) {
-	l := NewLane(func() (int, bool) { return 1, true })
+	l := NewLane(func() (int, bool) { return 1, true }, true)
 	now := time.Unix(1_700_000_000, 0)
 	enter := func(client uint32) (stay, error) { return l.enter(client, now, now.Add(10*time.Second)) }
 	leave := func(s stay, how outcome) { l.leave(1, s, how, func() time.Time { return now }) }
@@ -386,7 +384,7 @@ func TestALaneFindsOutByDeadlines(t *testing.T) {
 // Those that wait are let in by what the first answers tell, and until then whose
 // client has the fewest in the lane. Who leaves waits no more.
 func TestALaneHasRequestsWaitUntilItKnows(t *testing.T) {
-	l := NewLane(func() (int, bool) { return 2, true })
+	l := NewLane(func() (int, bool) { return 2, true }, true)
 	now := time.Unix(1_700_000_000, 0)
 	leave := func(client uint32, s stay, how outcome) {
 		l.leave(client, s, how, func() time.Time { return now })
@@ -436,7 +434,7 @@ func TestALaneHasRequestsWaitUntilItKnows(t *testing.T) {
 // answered all the same.
 func TestALaneCostsNothingWhileNothingWaits(t *testing.T) {
 	busy := false
-	l := NewLane(func() (int, bool) { return 1, busy })
+	l := NewLane(func() (int, bool) { return 1, busy }, true)
 	now := time.Unix(1_700_000_000, 0)
 	never := func() time.Time {
 		t.Fatal("the clock is asked")

@@ -1,6 +1,8 @@
 package httpfront
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +25,9 @@ type crowded struct {
 }
 
 func crowdIn(t *testing.T, cfg Config, waiting int) *crowded {
-	c := &crowded{lane: NewLane(func() (int, bool) { return 1, true }), jobs: make(chan *loopback.Job, 100)}
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Hour)
+	c := &crowded{lane: NewLane(func() (int, bool) { return 1, true }, true), jobs: make(chan *loopback.Job, 100)}
+	c.lane.mostHeld = time.Hour
 	cfg.Lane = c.lane
 	c.rig = start(t, cfg, hold(c.jobs))
 	for range queueing.LeastJobs {
@@ -80,7 +84,7 @@ func TestWhoWaitsForItsTurnIsLetIn(t *testing.T) {
 }
 
 func TestWhoWaitsForItsTurnIsRefused(t *testing.T) {
-	c := crowdIn(t, Config{Timeout: soon}, 3)
+	c := crowdIn(t, Config{Timeout: time.Minute}, 3)
 	c.lane.mu.Lock()
 	now := time.Now()
 	c.lane.pace.Pause()
@@ -100,6 +104,51 @@ func TestWhoWaitsForItsTurnIsRefused(t *testing.T) {
 	}
 	assert.Empty(t, c.jobs)
 	require.Eventually(t, func() bool { return c.lane.open.Load() == 0 }, soon, time.Millisecond)
+}
+
+// What was let in may be dear, and the workers for others idle.
+func TestWhoWaitsForItsTurnIsLetInAfterAWhile(t *testing.T) {
+	c := crowdIn(t, Config{Timeout: time.Hour}, 3) // an eighth of that
+	c.lane.mu.Lock()
+	waiting := c.lane.held
+	c.lane.mu.Unlock()
+	require.Equal(t, time.Hour/8, waiting[0].most.Round(time.Minute/4))
+	for _, ticket := range slices.Clone(waiting) { // as their timers do
+		c.lane.release(ticket)
+		c.lane.release(ticket)
+	}
+	for range 7 {
+		c.answer()
+	}
+	for _, asked := range append(c.in, c.waiting...) {
+		require.Equal(t, 200, asked.read("GET").StatusCode)
+	}
+	require.Eventually(t, func() bool { return c.lane.open.Load() == 0 }, soon, time.Millisecond)
+	c.lane.mu.Lock()
+	defer c.lane.mu.Unlock()
+	assert.Empty(t, c.lane.clients)
+}
+
+// They need not be told for that.
+func TestWhoWaitsForItsTurnIsLetInByATimer(t *testing.T) {
+	c := crowdIn(t, Config{Timeout: time.Hour}, 0)
+	c.lane.mostHeld = 10 * time.Millisecond
+	last := c.dial()
+	last.send(get("/"))
+	for range 5 {
+		c.answer() // the first of them may let it in, too
+	}
+	require.Equal(t, 200, last.read("GET").StatusCode)
+}
+
+// In a graph without a cycle the first answers come before all others are done.
+func TestNobodyWaitsForItsTurnWithoutACycle(t *testing.T) {
+	l := NewLane(func() (int, bool) { return 1, true }, false)
+	for range 100 {
+		s, err := l.enter(1, time.Now(), time.Now().Add(time.Hour))
+		require.NoError(t, err)
+		require.Nil(t, s.ticket)
+	}
 }
 
 func TestWhoWaitsForItsTurnHasADeadline(t *testing.T) {

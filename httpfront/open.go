@@ -56,8 +56,12 @@ func (x *exchange) turn(p *loopback.Pending) (ended bool) {
 	if x.lane == nil || x.stay.ticket == nil {
 		return false
 	}
+	t := x.stay.ticket
+	lane := x.lane
+	most := time.AfterFunc(t.most, func() { lane.release(t) })
+	defer most.Stop()
 	select {
-	case err := <-x.stay.ticket.turn:
+	case err := <-t.turn:
 		if err == nil {
 			return false
 		}

@@ -108,7 +108,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 			for _, stage := range f.stages {
 				way = append(way, stage)
 			}
-			http.Lane = newLane(way)
+			http.Lane = newLane(way, false) // who sends jobs around in a circle has a graph
 		}
 		f.link(func(from, _ *remoteStage) bool { return from == f.stages[0] })
 	})

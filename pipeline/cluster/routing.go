@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/butterfly-zmq/butterfly/httpfront"
@@ -72,25 +73,31 @@ func laneOf(g *graph.Graph, route *graph.Route, stage func(string) destination, 
 	if st, _ := g.Stage(key.stage); st == nil || st.Admission == graph.AdmitQueue || lanes[key] != nil {
 		return lanes[key]
 	}
+	names := behind(g, key.stage)
+	if !slices.Contains(names, key.stage) {
+		names = append(names, key.stage)
+	}
 	var way []loopback.Gauge
-	for _, name := range append(behind(g, key.stage), key.stage) {
+	for _, name := range names {
 		if gauge, ok := stage(name).stage.(loopback.Gauge); ok {
 			way = append(way, gauge)
 		}
 	}
-	lanes[key] = newLane(way)
+	cyclic := slices.ContainsFunc(names, func(name string) bool { return slices.Contains(behind(g, name), name) })
+	lanes[key] = newLane(way, cyclic)
 	return lanes[key]
 }
 
-// newLane returns the lane of requests whose jobs may come to those stages.
-func newLane(way []loopback.Gauge) *httpfront.Lane {
+// newLane returns the lane of requests whose jobs may come to those stages, to one of
+// them more than once if the way is cyclic.
+func newLane(way []loopback.Gauge, cyclic bool) *httpfront.Lane {
 	return httpfront.NewLane(func() (slots int, backlogged bool) {
 		for _, stage := range way {
 			n, busy := stage.Busy()
 			slots, backlogged = slots+n, backlogged || busy
 		}
 		return slots, backlogged
-	})
+	}, cyclic)
 }
 
 var repeats = map[graph.Repeat]httpfront.Repeat{

@@ -53,7 +53,7 @@ func NewWhole(cfg WholeConfig) (*Whole, error) {
 		for _, st := range stages.all {
 			way = append(way, st.queue)
 		}
-		cfg.HTTP.Lane = newLane(way)
+		cfg.HTTP.Lane = newLane(way, false) // who sends jobs around in a circle has a graph
 	}
 	cfg.HTTP.Own, cfg.HTTP.Served = w.served.of(cfg.Metrics, ""), w.served.of(cfg.Metrics, cfg.Stages[0].Name)
 	if w.front, err = httpfront.New(cfg.HTTP); err != nil {
