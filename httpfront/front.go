@@ -40,6 +40,7 @@ type Front struct {
 	receiving receiving
 	unsent    unsent
 	refused   refused
+	tooLate   atomic.Uint64 // requests that lanes refused
 	watcher   *watcher
 	chunks    sync.Pool     // of *[]byte, for streams
 	pieces    sync.Pool     // of *[]byte, for bodies that are spooled

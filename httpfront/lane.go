@@ -16,8 +16,9 @@ import (
 // client that has few open ones is before others of clients that have many, since
 // the stages let clients take turns.
 //
-// While nothing waits on the way, which is as good as always, a request costs it four
-// additions: nothing is measured then, and nobody refused.
+// While nothing waits on the way, nor did in the last quarter of a second, which is as
+// good as always, a request costs it four additions: nothing is measured then, and
+// nobody refused.
 //
 // It is safe for concurrent use.
 type Lane struct {
@@ -26,7 +27,7 @@ type Lane struct {
 	mostHeld time.Duration // as the constant says, but in tests
 	open     atomic.Int64
 	// watching says that leave has to look: the way was busy the last time that
-	// somebody did, or requests are listed.
+	// somebody did, or requests are listed or held.
 	watching atomic.Bool
 	// early are the open requests that are not listed, by client, of which some share
 	// a place: they came before it was known that the way is busy.
@@ -42,7 +43,11 @@ type Lane struct {
 	strain   float64   // how many times as long as computed a wait may be
 	came     time.Time // when one came last while the way was busy
 	crowd    int64     // how many were open then
-	held     []*ticket // those that are not let in yet, first in first
+
+	// Of the beginning of a cycle's lane.
+	known bool      // it is over
+	ended int       // requests that were answered, or whose deadlines passed, in it
+	held  []*ticket // those that are not let in yet, first in first
 }
 
 // A wait may be longer than computed. How much longer is found out: by a quarter
@@ -70,8 +75,8 @@ const earlyPlaces = 64
 
 // NewLane returns a Lane without requests. busy reports how many jobs the stages on
 // its way do at a time, and whether more wait at one of them while no worker is
-// idle there: only then something is measured or refused, and as many requests as
-// there are slots are always let in. It is called for each request, with a lock held
+// idle there: only then, and shortly after, something is measured or refused, and as
+// many requests as there are slots are always let in. It is called for each request, with a lock held
 // and without, and must not block. cyclic says that jobs may come back to a stage, so
 // that they take turns there.
 func NewLane(busy func() (slots int, backlogged bool), cyclic bool) *Lane {
@@ -103,7 +108,7 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) (stay, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !backlogged && now.Sub(l.came) > lingerTime {
+	if !backlogged && (!l.watching.Load() || now.Sub(l.came) > lingerTime) {
 		return l.pass(client), nil
 	}
 	enough := int64(slots) // for the workers
@@ -112,8 +117,13 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) (stay, error) {
 	} else {
 		enough += l.crowd
 	}
-	if l.cyclic && !deadline.IsZero() && !l.knows(slots) {
-		return l.hold(client, now, deadline), nil
+	if l.begins(deadline) {
+		l.serve(slots)
+		if l.full(slots) {
+			return l.hold(client, now, deadline), nil
+		}
+		l.list(client)
+		return stay{listed: true}, nil
 	}
 	if err := l.admit(client, now, deadline, enough); err != nil {
 		return stay{}, err
@@ -157,7 +167,9 @@ func (l *Lane) meet(now time.Time) {
 		l.strain = leastStrain
 		l.pace.Pause() // the last to leave may have seen others wait that had gone
 	}
-	l.pace.Begin(now, l.answered)
+	if l.cyclic && !l.known {
+		l.pace.Begin(now, l.answered)
+	}
 	l.came, l.crowd = now, l.open.Load()
 }
 
@@ -196,11 +208,14 @@ func (l *Lane) leave(client uint32, s stay, how outcome, clock func() time.Time)
 		l.strike(client)
 	}
 	slots, busy := l.busy()
-	busy = busy || len(l.held) > 0
-	l.watching.Store(busy || len(l.clients) > 0)
+	busy = busy || !l.known && len(l.held) > 0
+	l.watching.Store(busy || len(l.clients)+len(l.held) > 0)
 	l.learn(how, busy, clock)
-	if len(l.held) > 0 {
-		l.serve(slots, clock())
+	switch {
+	case l.known:
+		l.reconsider(slots, clock)
+	case l.cyclic && busy:
+		l.begin(slots, how, clock)
 	}
 }
 

@@ -93,7 +93,7 @@ func (c *carousel) call() {
 		default:
 		}
 		if c.now.After(j.until.Add(j.stay.ticket.most - time.Second)) { // it has waited long enough
-			c.lane.release(j.stay.ticket)
+			c.lane.release(j.stay.ticket, c.now)
 		}
 		return false
 	})
@@ -364,9 +364,15 @@ func TestALaneFindsOutByDeadlines(t *testing.T) {
 		leave(s, expired)
 	}
 	in, refused, still := turns(waiting)
-	assert.Len(t, in, 2, "the workers are to have enough to do: four at a time")
-	assert.Len(t, refused, 94, "all others, as soon as four were too late")
-	assert.Zero(t, still)
+	assert.Len(t, in, 2, "four at a time, until it was known")
+	assert.Empty(t, refused)
+	assert.Equal(t, 94, still, "they are given a moment more")
+	for _, ticket := range waiting {
+		l.release(ticket, now)
+	}
+	_, refused, still = turns(waiting)
+	assert.Len(t, refused, 94)
+	assert.Equal(t, 2, still)
 	var e *lateError
 	_, err = enter(1)
 	require.ErrorAs(t, err, &e)
@@ -417,12 +423,15 @@ func TestALaneHasRequestsWaitUntilItKnows(t *testing.T) {
 	require.Empty(t, refused)
 	require.Equal(t, 96, still)
 	answer(2, stay{ticket: other})
-	answer(1, stay{ticket: in[0]})
-	let, refused, still := turns(many[1:])
-	assert.Equal(t, 3, still, "that were let in before")
-	assert.Len(t, let, 9, "one is answered every 100 ms: behind two more the last of them in 1.1 s and a quarter; 1.4 s are left")
+	let, refused, _ := turns(many[1:])
+	require.Empty(t, refused, "it is not for sure yet")
+	require.Len(t, let, 9, "one is answered every 100 ms: behind three more the last of them in 1.2 s and a quarter")
+	for _, ticket := range many[1:] {
+		l.release(ticket, now)
+	}
+	_, refused, _ = turns(many[1:])
 	assert.Len(t, refused, 87)
-	for _, ticket := range slices.Concat(in[1:], let, refused) {
+	for _, ticket := range slices.Concat(in, let, refused) {
 		leave(1, stay{ticket: ticket}, dropped)
 	}
 	assert.Zero(t, l.open.Load())

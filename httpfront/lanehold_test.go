@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -91,14 +92,22 @@ func TestWhoWaitsForItsTurnIsRefused(t *testing.T) {
 	c.lane.pace.Observe(now.Add(-time.Hour), c.lane.answered)
 	c.lane.pace.Observe(now, c.lane.answered+10) // six minutes for each
 	c.lane.pace.Pause()
+	c.lane.ended = queueing.LeastJobs - 1
+	waiting := slices.Clone(c.lane.held)
 	c.lane.mu.Unlock()
 	c.answer()
+	require.Equal(t, 200, c.in[0].read("GET").StatusCode)
+	c.holds(3) // they might be wrong
+	for _, ticket := range waiting {
+		c.lane.release(ticket, time.Now())
+	}
 	for _, asked := range c.waiting {
 		got := asked.read("GET")
 		require.Equal(t, 503, got.StatusCode)
 		assert.NotEmpty(t, got.Header.Get("Retry-After"))
 		assert.Contains(t, got.body, "too late")
 	}
+	assert.EqualValues(t, 3, c.Stats().TooLate)
 	for range 3 {
 		c.answer()
 	}
@@ -108,14 +117,14 @@ func TestWhoWaitsForItsTurnIsRefused(t *testing.T) {
 
 // What was let in may be dear, and the workers for others idle.
 func TestWhoWaitsForItsTurnIsLetInAfterAWhile(t *testing.T) {
-	c := crowdIn(t, Config{Timeout: time.Hour}, 3) // an eighth of that
+	c := crowdIn(t, Config{Timeout: time.Hour}, 3) // a quarter of that
 	c.lane.mu.Lock()
 	waiting := c.lane.held
 	c.lane.mu.Unlock()
-	require.Equal(t, time.Hour/8, waiting[0].most.Round(time.Minute/4))
+	require.Equal(t, time.Hour/4, waiting[0].most.Round(time.Minute/4))
 	for _, ticket := range slices.Clone(waiting) { // as their timers do
-		c.lane.release(ticket)
-		c.lane.release(ticket)
+		c.lane.release(ticket, time.Now())
+		c.lane.release(ticket, time.Now())
 	}
 	for range 7 {
 		c.answer()
@@ -152,16 +161,39 @@ func TestNobodyWaitsForItsTurnWithoutACycle(t *testing.T) {
 }
 
 func TestWhoWaitsForItsTurnHasADeadline(t *testing.T) {
-	c := crowdIn(t, Config{Timeout: 300 * time.Millisecond}, 0)
-	for range queueing.LeastJobs {
-		_ = wait(t, c.jobs) // they do not get any answer
-	}
-	last := c.dial()
-	last.send(get("/waiting"))
-	status := last.read("GET").StatusCode
-	assert.Contains(t, []int{503, 504}, status, "when the fourth deadline passed it is known that there is no use")
-	for _, asked := range c.in {
+	c := crowdIn(t, Config{Timeout: 2 * time.Second}, 1)
+	for _, asked := range append(c.in, c.waiting...) {
 		require.Equal(t, 504, asked.read("GET").StatusCode)
 	}
+	assert.Len(t, c.jobs, queueing.LeastJobs+1, "a quarter of its time is all that it waited")
 	require.Eventually(t, func() bool { return c.lane.open.Load() == 0 }, soon, time.Millisecond)
+}
+
+// A request leaves its lane however it ends.
+func TestALaneIsLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		table  loopback.TableConfig
+		stage  func(*rig, *loopback.Job) error
+		status int
+	}{
+		"panic":   {stage: func(*rig, *loopback.Job) error { panic("on purpose") }, status: 500},
+		"refused": {stage: func(*rig, *loopback.Job) error { return loopback.ErrFull }, status: 503},
+		"full":    {table: loopback.TableConfig{MaxPendingBytes: 1}, stage: echo, status: 503},
+		"done":    {stage: echo, status: 200},
+	} {
+		for _, busy := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " ", busy), func(t *testing.T) {
+				lane := NewLane(func() (int, bool) { return 1, busy }, true)
+				r := startWith(t, Config{Lane: lane}, c.table, c.stage)
+				asked := r.dial()
+				asked.send(get("/"))
+				require.Equal(t, c.status, asked.read("GET").StatusCode)
+				require.Eventually(t, func() bool { return lane.open.Load() == 0 }, soon, time.Millisecond)
+				lane.mu.Lock()
+				defer lane.mu.Unlock()
+				assert.Zero(t, lane.listed)
+				assert.Zero(t, lane.rounds.UpTo(1000))
+			})
+		}
+	}
 }

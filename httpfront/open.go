@@ -26,6 +26,7 @@ func (x *exchange) open(req *httptext.Request, route *Route) (*loopback.Pending,
 	if route.Lane != nil {
 		stay, err := route.Lane.enter(x.client, ask.Now, ask.Deadline)
 		if err != nil {
+			x.front.tooLate.Add(1)
 			return nil, err
 		}
 		x.lane, x.stay = route.Lane, stay
@@ -56,20 +57,26 @@ func (x *exchange) turn(p *loopback.Pending) (ended bool) {
 	if x.lane == nil || x.stay.ticket == nil {
 		return false
 	}
-	t := x.stay.ticket
-	lane := x.lane
-	most := time.AfterFunc(t.most, func() { lane.release(t) })
+	lane, t := x.lane, x.stay.ticket
+	most := time.AfterFunc(t.most, func() { lane.release(t, time.Now()) })
 	defer most.Stop()
 	select {
 	case err := <-t.turn:
-		if err == nil {
-			return false
+		if err != nil {
+			x.front.tooLate.Add(1)
+			p.Fail(err)
+			<-p.Done()
+			return true
 		}
-		p.Fail(err)
-		<-p.Done()
 	case <-p.Done():
+		return true
 	}
-	return true
+	select { // it may be that both had come
+	case <-p.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // outcomeOf says how a request's stay in its lane ended, of which answer and err

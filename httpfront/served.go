@@ -88,6 +88,7 @@ type Stats struct {
 	UnsentBytes     int64  // of answers that clients take their time to read: see Config.MaxUnsent
 	Cut             uint64 // of those, cut over MaxUnsent
 	Unsubmitted     uint64 // jobs that their stage did not take
+	TooLate         uint64 // requests refused since they could not be answered in time: see Lane
 	Ready           bool   // what ReadyPath would say
 }
 
@@ -98,6 +99,7 @@ func (f *Front) Stats() Stats {
 		ReceivingBytes: f.receiving.bytes.Load(),
 		NoRoom:         f.receiving.full.Load(),
 		Unsubmitted:    f.refused.all.Load(),
+		TooLate:        f.tooLate.Load(),
 		Ready:          f.unready() == "",
 	}
 	f.conns.mu.Lock()

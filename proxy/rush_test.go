@@ -63,5 +63,5 @@ func TestARushIsToldAtOnce(t *testing.T) {
 	require.Equal(t, now, p.audience.at)
 	require.EqualValues(t, 2, p.audience.told.Queued)
 	submit(4)
-	require.EqualValues(t, 2, p.audience.told.Queued, "once is enough")
+	require.EqualValues(t, 2, p.audience.told.Queued, "what is known is told at the tick")
 }

@@ -64,14 +64,16 @@ func (p *Pace) Observe(now time.Time, done uint64) {
 		p.learn(now.Sub(since))
 	}
 	p.ended = 0
-	if passed := now.Sub(p.last); !p.last.IsZero() && passed > 0 {
-		p.newBusy += passed
+	if !p.last.IsZero() {
+		if passed := now.Sub(p.last); passed > 0 {
+			p.newBusy += passed
+		} else {
+			now = p.last
+		}
 		p.newJobs += done - p.count
 		if p.newBusy >= foldTime {
 			p.fold()
 		}
-	} else if !p.last.IsZero() {
-		return // the same moment: its jobs count the next time
 	}
 	p.last, p.count = now, done
 }

@@ -143,7 +143,7 @@ func servedMetrics() []metrics.Metric[frontReading] {
 		},
 		{
 			Name: "butterfly_front_refused_total", Kind: metrics.Counter, By: []string{"reason"},
-			Help: "Requests and connections refused, by the bound that they exceeded, or since their stage did not take them.",
+			Help: "Requests and connections refused, by the bound that they exceeded, since their stage did not take them, or since they could not be answered by their deadline.",
 			Read: readRefused,
 		},
 		{
@@ -173,6 +173,7 @@ func readRefused(r *frontReading, value func(float64, ...string)) {
 	value(float64(r.http.NoRoom), "bodies")
 	value(float64(r.requests.Refused-r.requests.Crowded-r.requests.Heavy), "draining")
 	value(float64(r.http.Unsubmitted), "stage")
+	value(float64(r.http.TooLate), "deadline")
 	value(float64(r.http.Crowded), "max_conns")
 	value(float64(r.http.Greedy), "max_conns_per_client")
 }
