@@ -44,6 +44,11 @@ type Lane struct {
 	came     time.Time // when one came last while the way was busy
 	crowd    int64     // how many were open then
 
+	// Of a cycle's lane while the way is busy: what was known before that.
+	busyNow bool
+	before  queueing.Pace
+	first   uint64 // how many had left until then
+
 	// Of the beginning of a cycle's lane.
 	known bool      // it is over
 	ended int       // requests that were answered, or whose deadlines passed, in it
@@ -113,7 +118,7 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) (stay, error) {
 	}
 	enough := int64(slots) // for the workers
 	if backlogged {
-		l.meet(now)
+		l.meet(slots, now)
 	} else {
 		enough += l.crowd
 	}
@@ -161,13 +166,14 @@ func (l *Lane) pass(client uint32) stay {
 }
 
 // meet notes that the way is busy. The caller holds the lock.
-func (l *Lane) meet(now time.Time) {
+func (l *Lane) meet(slots int, now time.Time) {
 	l.watching.Store(true)
 	if now.Sub(l.came) > forgetTime {
 		l.strain = leastStrain
-		l.pace.Pause() // the last to leave may have seen others wait that had gone
+		l.pause(slots) // the last to leave may have seen others wait that had gone
 	}
-	if l.cyclic && !l.known {
+	if l.cyclic && !l.busyNow {
+		l.busyNow, l.before, l.first = true, l.pace, l.left()
 		l.pace.Begin(now, l.answered)
 	}
 	l.came, l.crowd = now, l.open.Load()
@@ -210,7 +216,7 @@ func (l *Lane) leave(client uint32, s stay, how outcome, clock func() time.Time)
 	slots, busy := l.busy()
 	busy = busy || !l.known && len(l.held) > 0
 	l.watching.Store(busy || len(l.clients)+len(l.held) > 0)
-	l.learn(how, busy, clock)
+	l.learn(slots, how, busy, clock)
 	switch {
 	case l.known:
 		l.reconsider(slots, clock)
@@ -220,7 +226,7 @@ func (l *Lane) leave(client uint32, s stay, how outcome, clock func() time.Time)
 }
 
 // learn takes what a request's end says about the way. The caller holds the lock.
-func (l *Lane) learn(how outcome, busy bool, clock func() time.Time) {
+func (l *Lane) learn(slots int, how outcome, busy bool, clock func() time.Time) {
 	switch {
 	case how == answered:
 		l.answered++
@@ -232,8 +238,23 @@ func (l *Lane) learn(how outcome, busy bool, clock func() time.Time) {
 	if busy {
 		l.pace.Observe(clock(), l.answered)
 	} else {
-		l.pace.Pause()
+		l.pause(slots)
 	}
+}
+
+// left returns how many were answered, or too late. The caller holds the lock.
+func (l *Lane) left() uint64 { return l.answered + uint64(l.late) }
+
+// pause notes that the way is not busy. Where jobs take turns they leave together,
+// after a time in which none did, which is counted from when the way got busy. If it
+// was for so short that fewer left than there are slots, then most of what was done
+// in that time was for others, and it tells nothing. The caller holds the lock.
+func (l *Lane) pause(slots int) {
+	if l.busyNow && l.left()-l.first < uint64(slots) {
+		l.pace = l.before
+	}
+	l.busyNow = false
+	l.pace.Pause()
 }
 
 // strike takes a request of a client off the list. The caller holds the lock.

@@ -166,13 +166,11 @@ func TestABurstAfterMildOnesIsAnswered(t *testing.T) {
 				c.arrive(120, time.Minute)
 				c.pass(time.Second)
 			}
-			t.Logf("known %v, pace %v, refused %d, done %d", c.lane.known, c.lane.interval(), c.refused, c.done)
 			c.pass(20 * time.Second)
 			for range 10 {
 				c.arrive(mild, 10*time.Second)
 				c.pass(20 * time.Second)
 			}
-			t.Logf("known %v, pace %v, refused %d", c.lane.known, c.lane.interval(), c.refused)
 			c.done = 0
 			c.arrive(500, 10*time.Second)
 			c.pass(10 * time.Second)
