@@ -47,7 +47,8 @@ type Lane struct {
 	// Of a cycle's lane while the way is busy: what was known before that.
 	busyNow bool
 	before  queueing.Pace
-	first   uint64 // how many had left until then
+	first   uint64    // how many had left until then
+	taught  time.Time // when such a time last told anything
 
 	// Of the beginning of a cycle's lane.
 	known bool      // it is over
@@ -75,6 +76,10 @@ const (
 // workers may happen to have a job but none to wait at that moment; all the load
 // would be let in then until the next time.
 const lingerTime = 250 * time.Millisecond
+
+// freshTime is for how long a cycle's lane believes what no busy time has confirmed:
+// where jobs got cheaper, so few may be let in that none is long enough to tell.
+const freshTime = 30 * time.Second
 
 const earlyPlaces = 64
 
@@ -114,6 +119,7 @@ func (l *Lane) enter(client uint32, now, deadline time.Time) (stay, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !backlogged && (!l.watching.Load() || now.Sub(l.came) > lingerTime) {
+		l.pause(slots)
 		return l.pass(client), nil
 	}
 	enough := int64(slots) // for the workers
@@ -173,6 +179,9 @@ func (l *Lane) meet(slots int, now time.Time) {
 		l.pause(slots) // the last to leave may have seen others wait that had gone
 	}
 	if l.cyclic && !l.busyNow {
+		if l.known && now.Sub(l.taught) > freshTime {
+			l.known, l.ended, l.late, l.pace, l.taught = false, 0, 0, queueing.Pace{}, now
+		}
 		l.busyNow, l.before, l.first = true, l.pace, l.left()
 		l.pace.Begin(now, l.answered)
 	}
@@ -235,22 +244,30 @@ func (l *Lane) learn(slots int, how outcome, busy bool, clock func() time.Time) 
 		l.late++
 		l.strain = min(l.strain*17/16, mostStrain)
 	}
-	if busy {
-		l.pace.Observe(clock(), l.answered)
-	} else {
+	if !busy {
 		l.pause(slots)
+		return
+	}
+	now := clock()
+	l.pace.Observe(now, l.answered)
+	if l.tells(slots) {
+		l.taught = now
 	}
 }
 
 // left returns how many were answered, or too late. The caller holds the lock.
 func (l *Lane) left() uint64 { return l.answered + uint64(l.late) }
 
+// tells reports whether enough have left since the way got busy. The caller holds the
+// lock.
+func (l *Lane) tells(slots int) bool { return l.left()-l.first >= uint64(slots) }
+
 // pause notes that the way is not busy. Where jobs take turns they leave together,
 // after a time in which none did, which is counted from when the way got busy. If it
 // was for so short that fewer left than there are slots, then most of what was done
 // in that time was for others, and it tells nothing. The caller holds the lock.
 func (l *Lane) pause(slots int) {
-	if l.busyNow && l.left()-l.first < uint64(slots) {
+	if l.busyNow && !l.tells(slots) {
 		l.pace = l.before
 	}
 	l.busyNow = false

@@ -23,6 +23,9 @@ type counter struct {
 	done    int
 	refused int
 	late    int
+
+	toldLate bool // busy is told as by a proxy: every 100 ms, or when many wait
+	told     bool
 }
 
 type customer struct {
@@ -32,11 +35,18 @@ type customer struct {
 	ends  time.Time // its job
 }
 
-func newCounter(slots int, cost func(int) time.Duration) *counter {
+func newCounter(slots int, cyclic bool, cost func(int) time.Duration) *counter {
 	c := &counter{now: time.Unix(1_700_000_000, 0), slots: slots, cost: cost}
-	c.lane = NewLane(func() (int, bool) { return c.slots, len(c.queue) > 0 && len(c.serving) == c.slots }, true)
+	c.lane = NewLane(func() (int, bool) {
+		if c.toldLate {
+			return c.slots, c.told
+		}
+		return c.slots, c.busy()
+	}, cyclic)
 	return c
 }
+
+func (c *counter) busy() bool { return len(c.queue) > 0 && len(c.serving) == c.slots }
 
 func (c *counter) arrive(n int, timeout time.Duration) {
 	for range n {
@@ -50,6 +60,7 @@ func (c *counter) arrive(n int, timeout time.Duration) {
 		default:
 			c.queue = append(c.queue, p)
 			c.begin()
+			c.told = c.told || len(c.queue) > 5*c.slots
 		}
 	}
 }
@@ -116,6 +127,9 @@ func (c *counter) pass(d time.Duration) {
 			c.leave(p, answered)
 		}
 		c.call()
+		if c.now.UnixMilli()%100 == 0 {
+			c.told = c.busy()
+		}
 	}
 }
 
@@ -137,19 +151,21 @@ func TestABurstAtAFreshFrontIsAnswered(t *testing.T) {
 		"some of many":     {50, 60, always(300 * time.Millisecond), 5 * time.Second},
 		"less than a turn": {1, 3, always(300 * time.Millisecond), 2 * time.Second},
 	} {
-		t.Run(name, func(t *testing.T) {
-			c := newCounter(b.slots, b.cost)
-			c.arrive(b.jobs, b.timeout)
-			c.pass(b.timeout)
-			assert.Equal(t, b.jobs, c.done, "%d refused, %d late", c.refused, c.late)
-		})
+		for _, cyclic := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " ", cyclic), func(t *testing.T) {
+				c := newCounter(b.slots, cyclic, b.cost)
+				c.arrive(b.jobs, b.timeout)
+				c.pass(b.timeout)
+				assert.Equal(t, b.jobs, c.done, "%d refused, %d late", c.refused, c.late)
+			})
+		}
 	}
 }
 
 // That some had little time, and did not get their answers, is nothing to those who
 // have more.
 func TestShortDeadlinesDoNotDecideForOthers(t *testing.T) {
-	c := newCounter(100, always(500*time.Millisecond))
+	c := newCounter(100, true, always(500*time.Millisecond))
 	c.arrive(10, 100*time.Millisecond)
 	c.arrive(450, 10*time.Second)
 	c.pass(10 * time.Second)
@@ -161,7 +177,7 @@ func TestShortDeadlinesDoNotDecideForOthers(t *testing.T) {
 func TestABurstAfterMildOnesIsAnswered(t *testing.T) {
 	for _, mild := range []int{105, 108, 120} {
 		t.Run(fmt.Sprint(mild), func(t *testing.T) {
-			c := newCounter(100, always(time.Second))
+			c := newCounter(100, true, always(time.Second))
 			for range 20 {
 				c.arrive(120, time.Minute)
 				c.pass(time.Second)
@@ -181,11 +197,64 @@ func TestABurstAfterMildOnesIsAnswered(t *testing.T) {
 
 // Who waits in the front is let in when workers come.
 func TestWorkersThatComeFindJobs(t *testing.T) {
-	c := newCounter(1, always(5*time.Second))
+	c := newCounter(1, true, always(5*time.Second))
 	c.arrive(50, 8*time.Second)
 	c.pass(time.Second)
 	c.slots = 100
 	c.begin()
 	c.pass(8 * time.Second)
 	assert.Equal(t, 50, c.done, "%d refused, %d late", c.refused, c.late)
+}
+
+// The time between bursts is no work, be it told late that a burst is over.
+func TestTheTimeBetweenBurstsIsNoWork(t *testing.T) {
+	for _, cyclic := range []bool{false, true} {
+		for _, slots := range []int{2, 16, 100} {
+			for _, gap := range []time.Duration{1500 * time.Millisecond, 3 * time.Second, 4500 * time.Millisecond, 6 * time.Second} {
+				t.Run(fmt.Sprint(cyclic, slots, gap), func(t *testing.T) {
+					c := newCounter(slots, cyclic, always(20*time.Millisecond))
+					c.toldLate = true
+					c.pass(50 * time.Millisecond) // so that each ends before it is told
+					for n := range 30 {
+						if n == 10 {
+							c.refused, c.late = 0, 0
+						}
+						c.arrive(40*slots, 2*time.Second)
+						c.pass(gap)
+					}
+					assert.Zero(t, c.refused)
+					assert.Zero(t, c.late)
+				})
+			}
+		}
+	}
+}
+
+// Where jobs got cheaper, a lane that lets in few finds it out.
+func TestALaneFindsOutThatJobsGotCheaper(t *testing.T) {
+	for _, toldLate := range []bool{false, true} {
+		t.Run(fmt.Sprint("told late: ", toldLate), func(t *testing.T) {
+			const slots = 16
+			cost := 2 * time.Second
+			c := newCounter(slots, true, func(int) time.Duration { return cost })
+			c.toldLate = toldLate
+			steady := func(jobs int, every, while time.Duration) {
+				for n := range int(while / every) {
+					if jobs > 0 && n%int(5*time.Second/every) == 0 {
+						c.arrive(jobs, time.Second)
+					}
+					c.arrive(1, time.Second)
+					c.pass(every)
+				}
+			}
+			steady(0, 60*time.Millisecond, 30*time.Second) // twice what it bears
+			cost = 200 * time.Millisecond
+			steady(2*slots, 25*time.Millisecond, 200*time.Second) // half of what it bears, and bursts
+			c.done, c.refused, c.late = 0, 0, 0
+			steady(2*slots, 25*time.Millisecond, 50*time.Second)
+			t.Logf("pace %v, %d done, %d refused, %d late", c.lane.interval(), c.done, c.refused, c.late)
+			assert.Zero(t, c.refused)
+			assert.Zero(t, c.late)
+		})
+	}
 }

@@ -1,6 +1,8 @@
 package loopback
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +42,32 @@ func packed(frames ...[]byte) []byte {
 	return data
 }
 
+// met is a transport.Handler that tells whom it met.
+type met chan *transport.Peer
+
+func (m met) PeerUp(p *transport.Peer)                       { m <- p }
+func (met) PeerDown(*transport.Peer, error)                  {}
+func (met) Receive(_ *transport.Peer, _ []transport.Message) {}
+
+// connected returns a peer that is connected until the test ends: what it is told may
+// have it end its connection.
+func connected(f *testing.F) *transport.Peer {
+	f.Helper()
+	o := transport.Options{Inproc: transport.NewInproc(), Instance: 9, Socket: transport.Router}
+	l, err := transport.Listen("inproc://peer", o, make(met, 16))
+	require.NoError(f, err)
+	o.Socket = transport.Dealer
+	meets := make(met, 16)
+	d, err := transport.NewDialer("inproc://peer", o, meets)
+	require.NoError(f, err)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = l.Run(ctx) })
+	running.Go(func() { _ = d.Run(ctx) })
+	f.Cleanup(func() { stop(); running.Wait() })
+	return <-meets
+}
+
 // FuzzCollector throws messages at the front's loopback while a request is open.
 // Nothing panics, and only what bears the whole key of the request ends it.
 func FuzzCollector(f *testing.F) {
@@ -55,6 +83,7 @@ func FuzzCollector(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+	peer := connected(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		table, err := NewTable(TableConfig{})
 		require.NoError(t, err)
@@ -62,7 +91,6 @@ func FuzzCollector(f *testing.F) {
 		require.NoError(t, err)
 		p, err := table.Open(Ask{Deadline: time.Now().Add(time.Hour)})
 		require.NoError(t, err)
-		peer := &transport.Peer{}
 		c.PeerUp(peer)
 		c.Receive(peer, fuzzedFrames(data))
 		c.PeerDown(peer, nil)
@@ -95,9 +123,11 @@ func FuzzHeard(f *testing.F) {
 		packed(nil), packed([]byte("1234567")), packed(wire.AppendInterrupt(nil, wire.Key{ID: 1, Time: 2, Instance: 3})), packed(make([]byte, 8)),
 		packed((&wire.Credit{Worker: 1, Granted: 1 << 63}).AppendTo(nil)), packed((&wire.Credit{Worker: 1, Stop: true}).AppendTo(nil)[:10]),
 		packed(nil, nil), packed((&wire.Status{Workers: 1 << 31, Draining: true}).AppendTo(nil)),
+		packed((&wire.Status{Closing: true}).AppendTo(nil)),
 	} {
 		f.Add(seed)
 	}
+	peer := connected(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o := transport.Options{Inproc: transport.NewInproc(), Instance: 1}
 		to := &heard{}
@@ -105,7 +135,6 @@ func FuzzHeard(f *testing.F) {
 		require.NoError(t, err)
 		r, err := NewRemote("inproc://y", o, nil)
 		require.NoError(t, err)
-		peer := &transport.Peer{}
 		messages := fuzzedFrames(data)
 		s.Receive(peer, messages)
 		assert.LessOrEqual(t, to.keys, len(messages))
